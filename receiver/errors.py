@@ -1,0 +1,166 @@
+"""Every exception of this project, in one tree.
+
+    ReceiverError
+    ├── ConfigurationError       settings that cannot work; lists every problem with its mend
+    ├── LocalServerError         no Valkey or Redis server could be started on this machine
+    ├── RequestError             a webhook request that is answered with an error
+    │   ├── InvalidEvent         400
+    │   ├── Unauthorized         401
+    │   ├── MethodNotAllowed     405
+    │   ├── RequestTimeout       408
+    │   ├── PayloadTooLarge      413
+    │   ├── UnsupportedMediaType 415
+    │   ├── StaleEvent           422
+    │   └── QueueUnavailable     503
+    ├── OpenError                an encrypted field that does not open
+    │   ├── UnknownKey
+    │   ├── BadEnvelope
+    │   └── BadCiphertext
+    ├── Unverifiable             a queued event whose signature no secret of this worker verifies
+    └── HandlerControl           what a handler raises to say how to go on
+        ├── RetryLater
+        └── Discard
+
+No message of these errors contains a secret or a plaintext: they go to logs and, as their names, to Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ReceiverError(Exception):
+    """Base of all errors of this project."""
+
+
+class ConfigurationError(ReceiverError):
+    """Settings that cannot work.
+
+    ``problems`` holds one line for each wrong setting: its name, what is wrong, and how to mend it.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        noun = "setting is" if len(self.problems) == 1 else "settings are"
+        super().__init__(
+            "\n".join([f"{len(self.problems)} {noun} wrong:", *(f"  - {line}" for line in self.problems)])
+        )
+
+
+class LocalServerError(ReceiverError):
+    """No Valkey or Redis server could be started on this machine."""
+
+
+class RequestError(ReceiverError):
+    """A webhook request that is refused; knows the HTTP status and the code it is answered with."""
+
+    status = 400
+    code = "bad_request"
+
+
+class InvalidEvent(RequestError):
+    """The body is no event: not a strict JSON object, or its id is outside the alphabet."""
+
+    status = 400
+    code = "invalid_event"
+
+
+class Unauthorized(RequestError):
+    """Bearer token or signature is missing, malformed or wrong; deliberately not said which."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class MethodNotAllowed(RequestError):
+    """Webhooks are sent with POST."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class RequestTimeout(RequestError):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class PayloadTooLarge(RequestError):
+    """The body is larger than the limit."""
+
+    status = 413
+    code = "payload_too_large"
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is not JSON by its content type, or is compressed."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class StaleEvent(RequestError):
+    """The event is older than the deduplication window: it could be a replay nobody can recognise any more."""
+
+    status = 422
+    code = "stale_event"
+
+
+class QueueUnavailable(RequestError):
+    """Redis cannot take the event now; the sender is to try again."""
+
+    status = 503
+    code = "queue_unavailable"
+
+
+class OpenError(ReceiverError):
+    """An encrypted field that does not open; ``reason`` is the name used in dead letters and filters."""
+
+    reason = "open_error"
+
+
+class UnknownKey(OpenError):
+    """No wrapping of the envelope is for a key of this keyring."""
+
+    reason = "unknown_key"
+
+
+class BadEnvelope(OpenError):
+    """The envelope has the wrong shape, encoding or lengths, or its sender id and key differ."""
+
+    reason = "bad_envelope"
+
+
+class BadCiphertext(OpenError):
+    """Authentication failed: damaged, tampered with, or sealed for another session or field."""
+
+    reason = "bad_ciphertext"
+
+
+class Unverifiable(ReceiverError):
+    """A queued event whose signature no secret of this worker verifies: its secret is gone, or it is forged."""
+
+    reason = "unverifiable"
+
+
+class HandlerControl(ReceiverError):
+    """Base of what a handler raises to say how its event goes on; not a failure of the handler."""
+
+
+class RetryLater(HandlerControl):
+    """Run this handler again after ``seconds``, which must not be negative. Counts as a try."""
+
+    def __init__(self, seconds: float) -> None:
+        if not seconds >= 0:
+            raise ValueError(f"RetryLater needs seconds >= 0, not {seconds!r}")
+        self.seconds = float(seconds)
+        super().__init__(f"retry in {self.seconds:g} s")
+
+
+class Discard(HandlerControl):
+    """Never run this handler again for this event; ``reason`` is a short word for logs (no user data)."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)

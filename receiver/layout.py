@@ -1,0 +1,130 @@
+"""Every Redis key this project touches, named once. Pure.
+
+Keys under ``rq:`` are RQ 3.0's own layout, so that its command line and dashboards work on our queues. Keys under
+``hiloop:`` are ours. Rule 1: no other module spells a key. Rule 2: Lua scripts get these names from `lua_names`.
+Rule 3: nothing under any key is plaintext, a secret, or the text of an exception.
+
+| key | type | written by | goes |
+| --- | --- | --- | --- |
+| ``rq:queues`` | set of queue keys | accept | never |
+| ``rq:queue:<queue>`` | list of job ids that may run now, one list a priority | accept, advance, heartbeat | when empty |
+| ``rq:job:<job>`` | hash: RQ's fields, and ours (see `JOB_FIELDS`) | accept, advance, heartbeat | when handled; a dead letter after its keeping time |
+| ``rq:deferred:<queue>`` | zset job → time: waits behind an event of its session | accept, advance | with the job's turn |
+| ``rq:scheduled:<queue>`` | zset job → time due: waits for its retry | advance | with the retry |
+| ``rq:failed:<queue>`` | zset job → time it is forgotten: dead letters | advance, heartbeat | after its keeping time |
+| ``rq:wip:<queue>`` | zset ``job:execution`` → +inf: claimed | advance | when closed or taken back |
+| ``rq:executions:<job>``, ``rq:execution:<job>:<execution>`` | zset and hash of one claim | advance | when closed or taken back |
+| ``rq:worker:<worker>``, ``rq:workers``, ``rq:workers:<queue>`` | hash and sets: who works | heartbeat | a lease after the worker's end |
+| ``rq:worker:<worker>:executions`` | set of ``job:execution``: what a worker holds | advance | when closed or taken back |
+| ``rq:suspended`` | string, present while suspended | ``rq suspend`` | ``rq resume`` |
+| ``hiloop:<queue>:seen:<event>`` | string | accept | after the deduplication window |
+| ``hiloop:<queue>:lane:<session>`` | list of job ids, the one whose turn it is first | accept, advance | when empty |
+| ``hiloop:<queue>:leases`` | zset worker → time its lease ends (ms) | advance, heartbeat | when taken back |
+| ``hiloop:<queue>:beat`` | string: when any worker last sent a heartbeat (ms) | heartbeat | never |
+| ``hiloop:<queue>:waiting`` | set of workers with free slots, to be woken | advance, accept | when woken |
+| ``hiloop:<queue>:isolated`` | list of job ids that were in flight at two crashes | heartbeat, advance | when empty |
+| ``hiloop:<queue>:isolator`` | string: the worker that runs isolated events, with a lease | advance | after its lease |
+| ``hiloop:<queue>:turn`` | string: counts claims, so that low priorities get theirs | advance | never |
+| ``hiloop:<queue>:counters`` | hash of totals | accept, advance, heartbeat | never |
+| ``hiloop:<queue>:wake:<worker>`` | channel | accept, advance | |
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from receiver.events import PRIORITIES
+
+# What a job hash holds beside RQ's own fields.
+JOB_FIELDS: Final = {
+    "event": "JSON: metadata of the event (id, type, agent, session, priority, times); all plaintext on the wire",
+    "lane": "the session whose order it keeps, or empty",
+    "progress": "JSON: how far each handler is (done, dead, or tries and the time of the next)",
+    "claims": "how often it was claimed",
+    "crashes": "how often its worker died while it was in flight",
+    "reason": "why it is a dead letter",
+    "error": "type and place of the error that made it one, never its text",
+    "died_at": "when it became a dead letter (ms)",
+}
+
+# The one function that a job may name; a worker runs nothing else.
+JOB_FUNCTION: Final = "workers.job.handle_event"
+
+_ESCAPED: Final = "x--"
+_ESCAPES: Final = {"-": "--", ".": "-d", ":": "-c"}
+
+
+def job_id(event_id: str) -> str:
+    """The RQ job id of an event: the event's own id where RQ takes it, an escaped form otherwise. One to one.
+
+    RQ takes only ``[A-Za-z0-9_-]``; an event id may hold ``.`` and ``:`` as well.
+    """
+    if event_id.isascii() and event_id.replace("-", "").replace("_", "").isalnum():
+        if not event_id.startswith(_ESCAPED):
+            return event_id
+    return _ESCAPED + "".join(_ESCAPES.get(char, char) for char in event_id)
+
+
+def event_id(job: str) -> str:
+    """The event id behind a job id: the inverse of `job_id`."""
+    if not job.startswith(_ESCAPED):
+        return job
+    decoded, rest = "", job.removeprefix(_ESCAPED)
+    unescape = {escape: char for char, escape in _ESCAPES.items()}
+    while rest:
+        width = 2 if rest[0] == "-" else 1
+        decoded += unescape.get(rest[:width], rest[:width])
+        rest = rest[width:]
+    return decoded
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The names of all keys of one queue; ``queue`` is RQ's queue name for events of normal priority."""
+
+    queue: str = "hiloop"
+
+    def queue_for(self, priority: str) -> str:
+        """The RQ queue of a priority: ``hiloop-critical``, ``hiloop-high``, ``hiloop``, ``hiloop-low``."""
+        return self.queue if priority == "normal" else f"{self.queue}-{priority}"
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """All RQ queue names, the most urgent first."""
+        return tuple(self.queue_for(priority) for priority in PRIORITIES)
+
+    def own(self, name: str) -> str:
+        """A key of ours."""
+        return f"hiloop:{self.queue}:{name}"
+
+    def lua_names(self) -> str:
+        """These names as the first lines of every script."""
+        names = {
+            "QUEUES": "rq:queues",
+            "QUEUE": "rq:queue:",
+            "JOB": "rq:job:",
+            "DEFERRED": "rq:deferred:",
+            "SCHEDULED": "rq:scheduled:",
+            "FAILED": "rq:failed:",
+            "WIP": "rq:wip:",
+            "EXECUTIONS": "rq:executions:",
+            "EXECUTION": "rq:execution:",
+            "WORKER": "rq:worker:",
+            "WORKERS": "rq:workers",
+            "SUSPENDED": "rq:suspended",
+            "SEEN": self.own("seen:"),
+            "LANE": self.own("lane:"),
+            "LEASES": self.own("leases"),
+            "BEAT": self.own("beat"),
+            "WAITING": self.own("waiting"),
+            "ISOLATED": self.own("isolated"),
+            "ISOLATOR": self.own("isolator"),
+            "TURN": self.own("turn"),
+            "COUNTERS": self.own("counters"),
+            "WAKE": self.own("wake:"),
+        }
+        lines = [f"local {name} = {json.dumps(value)}" for name, value in names.items()]
+        lines.append("local PRIORITY_QUEUES = {" + ", ".join(json.dumps(name) for name in self.queues) + "}")
+        return "\n".join(lines)

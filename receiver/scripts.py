@@ -1,0 +1,18 @@
+"""Load the Lua scripts: the names of the layout, what scripts share, then the script itself."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from receiver.layout import Layout
+
+
+def load_script(layout: Layout, package: str, name: str) -> str:
+    """The source of ``<package>/lua/<name>.lua`` for one queue, ready for ``register_script``.
+
+    The script's first line (``#!lua flags=…``) stays first: it tells the server whether the script may run when
+    memory is full.
+    """
+    shebang, _, body = (files(package) / "lua" / f"{name}.lua").read_text("utf-8").partition("\n")
+    common = (files("receiver") / "lua" / "common.lua").read_text("utf-8")
+    return "\n".join([shebang, layout.lua_names(), common, body])
