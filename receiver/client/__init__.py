@@ -1,6 +1,7 @@
 """Hiloop's API with end-to-end encryption: `HiloopClient` and `AsyncHiloopClient`, and all that they return.
 
-The logic stands in pure modules, as generators that yield requests; `sync_edge` and `async_edge` send these with httpx.
+The logic stands in pure modules, as generators that yield requests; `sync_edge` and `async_edge` send these
+with httpx.
 """
 
 from receiver.client.async_edge import AsyncHiloopClient
@@ -66,8 +67,8 @@ __all__ = [
     "PublicKey",
     "RateLimited",
     "Response",
-    "Retries",
     "RetriedDeliveries",
+    "Retries",
     "Session",
     "TimedOut",
     "TimelineItem",

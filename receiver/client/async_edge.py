@@ -13,7 +13,7 @@ import httpx
 from receiver.client import deliveries, messages, sealing, sessions, wire
 from receiver.client.caller import Caller
 from receiver.client.exchange import Answer, Call, Pause, Request
-from receiver.client.listings import Listing, AsyncPage
+from receiver.client.listings import AsyncPage, Listing
 from receiver.client.retries import Retries
 from receiver.errors import HiloopError
 from receiver.keyring import KeyPair
@@ -43,7 +43,7 @@ def _pages(
 
 
 class AsyncHiloopClient:
-    """Hiloop's API for one agent, for asyncio and trio. It is `HiloopClient` with awaits, argument by argument.
+    """Hiloop's API for one agent, for asyncio and trio: `HiloopClient` with awaits, argument by argument.
 
     One event loop may use it, with any number of tasks.
     """
@@ -84,7 +84,7 @@ class AsyncHiloopClient:
         return bound
 
     async def aclose(self) -> None:
-        """Close the connections, also those of the clients made by `acting_as`; of such a client it does nothing."""
+        """Close the connections, which `acting_as` shares; a client that was made by it does nothing here."""
         if self._owns_connections:
             await self._http.aclose()
 

@@ -26,7 +26,8 @@ _AGENT_NAME: Final = re.compile(r"[!-~]([ -~]{0,126}[!-~])?", re.ASCII)
 class Caller:
     """One agent's way to the API; those made by `acting_as` share keys and caches.
 
-    ``timeout`` is in seconds. ``clock`` is monotonic, ``now`` tells the time of day, ``random`` is for jitter.
+    ``timeout`` is in seconds. ``clock`` is monotonic, ``now`` tells the time of day, ``random`` is for
+    jitter.
     """
 
     name: str
@@ -54,7 +55,8 @@ class Caller:
     ) -> Caller:
         """Check the arguments, and take from the environment what is None.
 
-        Raises `AuthenticationFailed` for an API key that cannot be right, `ValidationFailed` for anything else.
+        Raises `AuthenticationFailed` for an API key that cannot be right, `ValidationFailed` for anything
+        else.
         """
         key = check_api_key(environ.get("HILOOP_API_KEY", "") if api_key is None else api_key)
         if agent_keys is None:
@@ -78,7 +80,7 @@ class Caller:
 
 
 def check_api_key(api_key: str) -> str:
-    """Return ``api_key`` if it can be an agent's. Raises `AuthenticationFailed` with the reason, not the key."""
+    """Return ``api_key`` if it can be an agent's. Raises `AuthenticationFailed` with the reason."""
     if api_key == "":
         raise AuthenticationFailed("there is no API key", hint="pass api_key or set HILOOP_API_KEY")
     if api_key.startswith("hlp_prov_"):
@@ -104,7 +106,7 @@ def check_agent_name(agent_name: str) -> str:
 
 
 def check_base_url(base_url: str) -> str:
-    """Return ``base_url`` without a `/v1` at its end. Raises `ValidationFailed` unless it is https or loopback."""
+    """Return ``base_url`` without `/v1` at its end. Raises `ValidationFailed` if not https or loopback."""
     try:
         parts = urlsplit(base_url)
         host, has_extras = (

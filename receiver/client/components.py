@@ -1,7 +1,7 @@
-"""What a message can show and ask: typed builders, and the check that every component passes before it is sent. Pure.
+"""What a message can show and ask: typed builders, and the check of every component before it is sent. Pure.
 
-A builder returns the very dictionary that one could write by hand. The shapes of the types in `_SHAPES` are those
-of Hiloop's SDK page; components of other types pass as they are.
+A builder returns the very dictionary that one could write by hand. The shapes of the types in `_SHAPES` are
+those of Hiloop's SDK page; components of other types pass as they are.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def chart(
 ) -> Component:
     """A drawing of ``lines``, each made by `series` with one value for each of ``labels``.
 
-    Hiloop does not publish the shape of a chart; this one is profile v1. Raises `ValidationFailed` where the number
-    of values is not that of the labels.
+    Hiloop does not publish the shape of a chart; this one is profile v1. Raises `ValidationFailed` where the
+    number of values is not that of the labels.
     """
     for index, line in enumerate(lines):
         if len(line["values"]) != len(labels):
@@ -82,19 +82,21 @@ def chart(
     return {"type": "chart", "data": data}
 
 
-def radio(id: str, label: str, options: Sequence[str], *, required: bool = False) -> Question:  # noqa: A002  # as on the wire
+def radio(question_id: str, label: str, options: Sequence[str], *, required: bool = False) -> Question:
     """A question of a `qa` with one answer out of ``options``."""
-    return _given(id=id, label=label, type="radio", options=list(options), required=required or None)
+    return _given(id=question_id, label=label, type="radio", options=list(options), required=required or None)
 
 
-def checkbox(id: str, label: str, options: Sequence[str], *, required: bool = False) -> Question:  # noqa: A002  # as on the wire
+def checkbox(question_id: str, label: str, options: Sequence[str], *, required: bool = False) -> Question:
     """A question of a `qa` with any number of answers out of ``options``."""
-    return _given(id=id, label=label, type="checkbox", options=list(options), required=required or None)
+    return _given(
+        id=question_id, label=label, type="checkbox", options=list(options), required=required or None
+    )
 
 
-def textarea(id: str, label: str, *, required: bool = False) -> Question:  # noqa: A002  # as on the wire
+def textarea(question_id: str, label: str, *, required: bool = False) -> Question:
     """A question of a `qa` that is answered in the human's own words."""
-    return _given(id=id, label=label, type="textarea", required=required or None)
+    return _given(id=question_id, label=label, type="textarea", required=required or None)
 
 
 def qa(*questions: Question) -> Component:
@@ -218,7 +220,8 @@ _BUTTON: Final = _object({"label": _text, "action": _text}, {"variant": _text})
 _ENTRY: Final = _object({"key": _text, "value": _scalar})
 _METRIC: Final = _object({"label": _text, "value": _scalar}, {"change": _scalar})
 
-# What `data` must be, by type of component. The shape of a chart is not published, so any object passes there.
+# What `data` must be, by type of component. The shape of a chart is not published, so any object passes
+# there.
 _SHAPES: Final[Mapping[str, _Check]] = {
     "text": _object({"content": _text}),
     "button_group": _object({"buttons": _each(_BUTTON)}),

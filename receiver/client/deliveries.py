@@ -68,9 +68,9 @@ def retry_failed_deliveries(
 ) -> Call[RetriedDeliveries]:
     """Have the platform send all failed deliveries again; with ``dry_run`` only find them.
 
-    ``since`` narrows to those created at or after a time (with its zone), or at most so long ago. What the API
-    refuses for one delivery alone (gone, or no longer failed) is noted in the result. Returns `RetriedDeliveries`.
-    Raises `HiloopError` for what stands in the way of all of them.
+    ``since`` narrows to those created at or after a time (with its zone), or at most so long ago. What the
+    API refuses for one delivery alone (gone, or no longer failed) is noted in the result. Returns
+    `RetriedDeliveries`. Raises `HiloopError` for what stands in the way of all of them.
     """
     start = _start(caller, since)
     first = yield from list_webhook_deliveries(caller, status=profile_v1.FAILED_STATUS)

@@ -1,7 +1,8 @@
 """One call of the API without I/O: build the request, read the answer, decide about retries. Pure.
 
-Everything the client does is a generator that yields steps and gets their results: a `Request` gives an `Answer`
-or has a `HiloopError` thrown in, a `Pause` gives nothing. The edges in `sync_edge` and `async_edge` only take steps.
+Everything the client does is a generator that yields steps and gets their results: a `Request` gives an
+`Answer` or has a `HiloopError` thrown in, a `Pause` gives nothing. The edges in `sync_edge` and `async_edge`
+only take steps.
 """
 
 from __future__ import annotations
@@ -100,8 +101,8 @@ def exchange(
 ) -> Call[dict[str, Any]]:
     """Call ``route`` and return the JSON object it answers (empty for 204).
 
-    Tries again as ``retries`` (or the caller's) says; a POST carries one `Idempotency-Key` through all its tries,
-    so that it takes effect once. Raises `HiloopError`.
+    Tries again as ``retries`` (or the caller's) says; a POST carries one `Idempotency-Key` through all its
+    tries, so that it takes effect once. Raises `HiloopError`.
     """
     headers = {"X-Hiloop": caller.name}
     if route.method == "POST":
@@ -182,7 +183,8 @@ def _request_id(answer: Answer) -> str | None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    # RFC 9110, section 10.2.3: seconds or a date. The answer's own Date makes it a distance, whatever our clock says.
+    # RFC 9110, section 10.2.3: seconds or a date. The answer's own Date makes it a distance, whatever our
+    # clock says.
     told = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}", told):
         return float(told)

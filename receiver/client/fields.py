@@ -1,6 +1,7 @@
 """Read typed values out of the API's answers. Pure.
 
-Whatever an answer holds, reading it gives a value of the type asked for or `MalformedAnswer`, and nothing else.
+Whatever an answer holds, reading it gives a value of the type asked for or `MalformedAnswer`, and nothing
+else.
 """
 
 from __future__ import annotations

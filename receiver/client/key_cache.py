@@ -1,28 +1,32 @@
-"""Remember whose public keys a session's fields are sealed for, and which agents have published theirs."""
+"""Remember whose public keys fields are sealed for, and which agents have published theirs. Pure."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 # After this many seconds keys are asked for again, so that nobody who has left is sealed for much longer.
 LIFETIME: Final = 300.0
 # Sessions to remember; a worker that serves more asks again for those it has not touched for longest.
 CAPACITY: Final = 4096
 
-# An agent's name for the keys that its new sessions are shared with, a session's id for that session's.
-Scope = tuple[str, str]
+
+class Scope(NamedTuple):
+    """Whose keys: those that an agent's new sessions are shared with, or those of one session."""
+
+    kind: Literal["agent", "session"]
+    name: str
 
 
 def new_sessions_of(agent_name: str) -> Scope:
     """The scope of an agent's sessions to come."""
-    return ("agent", agent_name)
+    return Scope("agent", agent_name)
 
 
 def session(session_id: str) -> Scope:
     """The scope of one session."""
-    return ("session", session_id)
+    return Scope("session", session_id)
 
 
 class KeyCache:

@@ -14,7 +14,8 @@ from receiver.errors import HiloopError, MalformedAnswer, ValidationFailed
 
 T = TypeVar("T")
 
-# A list that is gathered whole is refused beyond this many pages: a server that never ends must not fill the memory.
+# A list that is gathered whole is refused beyond this many pages: a server that never ends must not fill the
+# memory.
 MAX_PAGES: Final = 1000
 
 

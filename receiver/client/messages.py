@@ -36,11 +36,11 @@ def send_message(
     response_required: bool | None = None,
     priority: str = "normal",
 ) -> Call[Message]:
-    """Say something in the session: ``content`` as text, ``components`` as dictionaries or typed builders, or both.
+    """Say something: ``content`` as text, ``components`` as dictionaries or by builders, or both.
 
     ``response_required`` marks the message as waiting for an answer; by default it does if a component can be
-    answered (a button group or a form). Returns the `Message`. Raises `ValidationFailed`, which points at the place,
-    for components of a wrong shape, and other `HiloopError`.
+    answered (a button group or a form). Returns the `Message`. Raises `ValidationFailed`, which points at the
+    place, for components of a wrong shape, and other `HiloopError`.
     """
     sealed: dict[str, Any] = {}
     if content is not None:
@@ -68,8 +68,8 @@ def get_timeline(
 ) -> Call[Listing[TimelineItem]]:
     """Read the conversation, oldest first: all of it, or in pages of ``limit`` items.
 
-    Returns a page of `Message`, `Response` and `UnknownItem`. An item that does not open is there, with ``error`` as
-    the reason. Raises `HiloopError`.
+    Returns a page of `Message`, `Response` and `UnknownItem`. An item that does not open is there, with
+    ``error`` as the reason. Raises `HiloopError`.
     """
     first = yield from listing(
         caller,
@@ -92,11 +92,11 @@ def await_response(
 ) -> Call[Response | NoResponse]:
     """Wait until a human has answered the message ``after`` (its id) or a later one.
 
-    Without ``after`` the latest message that requires an answer is meant. Returns the `Response`; or, if nobody has
-    answered within ``timeout`` seconds (None: however long it takes) or the session was ended, a `NoResponse` whose
-    ``response`` is ``default``. Restarts of the API in between are sat out for up to five minutes.
-    Raises `HiloopError`, also if the API cannot be asked when the time is up: then nobody knows whether there is
-    an answer.
+    Without ``after`` the latest message that requires an answer is meant. Returns the `Response`; or, if
+    nobody has answered within ``timeout`` seconds (None: however long it takes) or the session was ended, a
+    `NoResponse` whose ``response`` is ``default``. Restarts of the API in between are sat out for up to five
+    minutes. Raises `HiloopError`, also if the API cannot be asked when the time is up: then nobody knows
+    whether there is an answer.
     """
     if timeout is not None and not timeout >= 0:
         raise ValidationFailed("timeout must be a number of seconds, not below 0")
@@ -137,7 +137,8 @@ def ask(
 ) -> Call[Response | NoResponse]:
     """Ask the humans one thing in a session of its own and wait for the answer.
 
-    Arguments and results are those of `create_session`, `send_message` and `await_response`. Raises `HiloopError`.
+    Arguments and results are those of `create_session`, `send_message` and `await_response`. Raises
+    `HiloopError`.
     """
     if content is None and components is None:
         raise ValidationFailed("a question needs content or components")

@@ -1,7 +1,8 @@
 """What the client returns: frozen, typed, and silent about plaintext and tokens in their reprs.
 
-Every result keeps the JSON it was made of in ``raw``, sealed fields still sealed. Times are in UTC. Enumerations
-are spelled as on the wire (`"Human"`, `"Failed"`), except for priorities, which are spelled as in an `Event`.
+Every result keeps the JSON it was made of in ``raw``, sealed fields still sealed. Times are in UTC.
+Enumerations are spelled as on the wire (`"Human"`, `"Failed"`), except for priorities, which are spelled as
+in an `Event`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ Raw = Mapping[str, Any]
 class Session:
     """A conversation of one agent with humans.
 
-    ``status`` is `"Open"`, `"Closed"` or `"Archived"`. Where a sealed field does not open, it is None and ``error``
-    is the reason: `unknown_key`, `bad_envelope` or `bad_ciphertext`.
+    ``status`` is `"Open"`, `"Closed"` or `"Archived"`. Where a sealed field does not open, it is None and
+    ``error`` is the reason: `unknown_key`, `bad_envelope` or `bad_ciphertext`.
     """
 
     id: str
@@ -65,9 +66,9 @@ class Message:
 class Response:
     """A human's answer to a message.
 
-    ``response`` is what was answered: a button's action as a string, a form as an object of question id → answer.
-    Where it does not open it is None and ``error`` is the reason, as for a `Session`. ``sender_key_id`` is the key
-    it was sealed with, None where it did not open.
+    ``response`` is what was answered: a button's action as a string, a form as an object of question id →
+    answer. Where it does not open it is None and ``error`` is the reason, as for a `Session`.
+    ``sender_key_id`` is the key it was sealed with, None where it did not open.
     """
 
     answered: ClassVar[bool] = True

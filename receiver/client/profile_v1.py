@@ -1,4 +1,4 @@
-"""What Hiloop does not publish and this project has chosen for its API: profile v1 of the wire contract. Pure.
+"""What Hiloop does not publish of its API and this project has chosen: profile v1 of the wire contract. Pure.
 
 Another profile would replace this module, and nothing else of the client.
 """

@@ -10,11 +10,11 @@ from receiver.errors import ConnectionFailed, HiloopError, TimedOut
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How patient a client is: ``attempts`` tries in all, pauses of up to ``base``, 2x, 4x, … ``longest`` seconds.
+    """How patient a client is: ``attempts`` tries, with pauses up to ``base``, 2x, 4x, … ``longest`` seconds.
 
-    Each pause is drawn evenly between nothing and that bound ("full jitter", Exponential Backoff And Jitter, AWS
-    Architecture Blog), so that clients that failed together do not come back together. A `Retry-After` of up to
-    ``longest_wait`` seconds is honoured; one that is longer is left to the caller.
+    Each pause is drawn evenly between nothing and that bound ("full jitter", Exponential Backoff And Jitter,
+    AWS Architecture Blog), so that clients that failed together do not come back together. A `Retry-After` of
+    up to ``longest_wait`` seconds is honoured; one that is longer is left to the caller.
     """
 
     attempts: int = 4

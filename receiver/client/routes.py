@@ -1,4 +1,4 @@
-"""The paths of Hiloop's API as its reference publishes them; the unpublished ones are in `profile_v1`. Pure."""
+"""The paths of Hiloop's API that its reference publishes; the others stand in `profile_v1`. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Route(NamedTuple):
     template: str
 
     def path(self, **ids: str) -> str:
-        """Fill in the ids. Raises `ValidationFailed` for one that could not be an id, so none bends the path."""
+        """Fill in the ids. Raises `ValidationFailed` for what is no id, so that none bends the path."""
         for name, value in ids.items():
             if not isinstance(value, str) or not _ID.fullmatch(value):
                 raise ValidationFailed(

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from receiver.client import fields, profile_v1, routes
 from receiver.client.caller import Caller
 from receiver.client.exchange import Call, exchange
-from receiver.client.key_cache import Scope, new_sessions_of, session
+from receiver.client.key_cache import Scope, new_sessions_of
 from receiver.client.listings import gather, listing
 from receiver.client.models import PublicKey
 from receiver.client.routes import Route
@@ -47,7 +47,7 @@ def send_sealed(
     plain: Mapping[str, Any],
     ids: Mapping[str, str] | None = None,
 ) -> Call[dict[str, Any]]:
-    """Call ``route`` with the ``sealed`` fields encrypted for everybody in ``scope``, beside the ``plain`` ones.
+    """Call ``route`` with the ``sealed`` fields encrypted for everybody in ``scope``, and the ``plain`` ones.
 
     Seals again, once, if the API says that somebody's key has changed. Raises `HiloopError`.
     """
@@ -122,7 +122,7 @@ class Opener:
 
 
 def read_key(raw: fields.Fields) -> PublicKey:
-    """The public key of ``{keyId, publicKey}``. Raises `MalformedAnswer` also for an id that is another key's."""
+    """The public key of ``{keyId, publicKey}``. Raises `MalformedAnswer`, also for another key's id."""
     try:
         public_key = base64.b64decode(fields.text(raw, "publicKey"), validate=True)
     except (binascii.Error, ValueError):
@@ -135,12 +135,11 @@ def read_key(raw: fields.Fields) -> PublicKey:
 def _recipients(caller: Caller, scope: Scope) -> Call[tuple[bytes, ...]]:
     known = caller.key_cache.get(scope, caller.clock())
     if known is None:
-        kind, name = scope
         if scope == new_sessions_of(caller.name):
             first = yield from listing(caller, profile_v1.LIST_KEYS, _listed_key)
         else:
             first = yield from listing(
-                caller, routes.LIST_PARTICIPANTS, _participant_keys, ids={"session_id": name}
+                caller, routes.LIST_PARTICIPANTS, _participant_keys, ids={"session_id": scope.name}
             )
         everybody = yield from gather(first)
         others = (key.public_key for keys in everybody.items for key in keys)

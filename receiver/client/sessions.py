@@ -26,8 +26,8 @@ def create_session(
 ) -> Call[Session]:
     """Open a session with the humans of this agent's space.
 
-    ``title``, ``description`` and ``metadata`` (any JSON object) are sealed; ``priority`` is `critical`, `high`,
-    `normal` or `low`, and readable to the platform. Returns a `Session`. Raises `HiloopError`.
+    ``title``, ``description`` and ``metadata`` (any JSON object) are sealed; ``priority`` is `critical`,
+    `high`, `normal` or `low`, and readable to the platform. Returns a `Session`. Raises `HiloopError`.
     """
     check_text(title, "title")
     sealed: dict[str, Any] = {profile_v1.TITLE: title}
@@ -87,13 +87,17 @@ def archive_session(caller: Caller, session_id: str) -> Call[Session]:
 def add_participant(
     caller: Caller, session_id: str, participant_id: str | None = None, *, email: str | None = None
 ) -> Call[Participant]:
-    """Let somebody take part, named by either id or e-mail address; what is sent from now on is sealed for them too.
+    """Let somebody take part, named by either id or e-mail address.
 
-    What was sent before stays closed to them. Returns the `Participant`. Raises `HiloopError`.
+    What is sent from now on is sealed for them too; what was sent before stays closed to them.
+    Returns the `Participant`. Raises `HiloopError`.
     """
     if (participant_id is None) == (email is None):
         raise ValidationFailed("add_participant takes either participant_id or email")
-    body = {"email": email} if participant_id is None else {"participantId": participant_id}
+    if participant_id is None:
+        body = {"email": check_text(email, "email")}
+    else:
+        body = {"participantId": check_text(participant_id, "participant_id")}
     answer = yield from exchange(caller, routes.ADD_PARTICIPANT, ids={"session_id": session_id}, body=body)
     caller.key_cache.forget(key_cache.session(session_id))
     return _read_participant(answer)

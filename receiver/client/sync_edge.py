@@ -46,11 +46,11 @@ def _pages(
 class HiloopClient:
     """Hiloop's API for one agent, blocking. End-to-end encryption happens inside.
 
-    ``api_key``, ``base_url`` and ``agent_keys`` come from HILOOP_API_KEY, HILOOP_BASE_URL and HILOOP_AGENT_KEYS
-    where they are None. ``agent_keys`` are key pairs, or private keys in base64: the first one seals, all of them
-    open, and so does the one derived from the API key. ``timeout`` is in seconds, for each request. ``transport``
-    replaces httpx's own, for tests. Raises `AuthenticationFailed` for an API key that cannot be right, and
-    `ValidationFailed` for other arguments.
+    ``api_key``, ``base_url`` and ``agent_keys`` come from HILOOP_API_KEY, HILOOP_BASE_URL and
+    HILOOP_AGENT_KEYS where they are None. ``agent_keys`` are key pairs, or private keys in base64: the first
+    one seals, all of them open, and so does the one derived from the API key. ``timeout`` is in seconds, for
+    each request. ``transport`` replaces httpx's own, for tests. Raises `AuthenticationFailed` for an API key
+    that cannot be right, and `ValidationFailed` for other arguments.
 
     Threads may share a client. Processes may not: make it after a fork.
     """
@@ -91,7 +91,7 @@ class HiloopClient:
         return bound
 
     def close(self) -> None:
-        """Close the connections, also those of the clients made by `acting_as`; of such a client it does nothing."""
+        """Close the connections, which `acting_as` shares; a client that was made by it does nothing here."""
         if self._owns_connections:
             self._http.close()
 

@@ -46,14 +46,14 @@ def arguments(request: Request) -> dict[str, Any]:
 
 
 class Body:
-    """Collects an answer's body. httpx limits each read alone; here are the limits of all of them together."""
+    """Collects an answer's body. httpx limits each read; here are the limits of all of them together."""
 
     def __init__(self, request: Request) -> None:
         self._deadline = time.monotonic() + request.timeout
         self._data = bytearray()
 
     def add(self, chunk: bytes) -> None:
-        """Take the next part. Raises `MalformedAnswer` if it gets too large, `TimedOut` if it takes too long."""
+        """Take the next part. Raises `MalformedAnswer` if it is too much, `TimedOut` if it takes too long."""
         self._data += chunk
         if len(self._data) > MAX_ANSWER:
             raise MalformedAnswer(f"the API's answer is larger than {MAX_ANSWER} bytes")
