@@ -56,7 +56,7 @@ class AdminApi:
             ("GET", "/webhooks/{id}", self.get_webhook),
             ("PATCH", "/webhooks/{id}", self.change_webhook),
             ("DELETE", "/webhooks/{id}", self.delete_webhook),
-            ("POST", "/webhooks/{id}/test", self.test_webhook),
+            ("POST", "/webhooks/{id}/test", self.send_test),
             ("PUT", "/webhooks/{id}/faults", self.set_faults),
             ("GET", "/deliveries", self.list_deliveries),
             ("GET", "/deliveries/stats", self.delivery_stats),
@@ -131,7 +131,7 @@ class AdminApi:
         self._changed()
         return Response(status_code=204)
 
-    def test_webhook(self, request: Request, _body: Fields) -> Response:
+    def send_test(self, request: Request, _body: Fields) -> Response:
         """Send a `webhook.test` to this webhook."""
         delivery_id = self._hiloop.test_webhook(self._webhook(request))
         return answer(self._hiloop.state.deliveries[delivery_id].as_json(), 202)

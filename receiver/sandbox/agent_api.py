@@ -20,9 +20,9 @@ from receiver.sandbox.fields import Fields
 from receiver.sandbox.hiloop import Hiloop
 from receiver.sandbox.problems import Problem, invalid, not_found
 from receiver.sandbox.records import DELIVERY_STATUSES, Delivery, Member, Session
-from receiver.sandbox.web import Endpoint, answer, page, read_fields, whole, whole_number
+from receiver.sandbox.web import Endpoint, answer, page, read_fields, seconds, whole
 
-_LONGEST_POLL: Final = 30  # seconds
+_LONGEST_POLL: Final = 30.0  # seconds
 _IDEMPOTENCY_SECONDS: Final = 24 * 3600.0
 _LONGEST_NAME: Final = 128
 
@@ -231,12 +231,12 @@ class AgentApi:
         """Hold the request until there is a response, at most for ``timeout`` seconds."""
         call = await self._call(request)
         session = self._session(call)
-        seconds = whole_number(request, "timeout", default=_LONGEST_POLL, low=0, high=_LONGEST_POLL)
+        longest = seconds(request, "timeout", default=_LONGEST_POLL, high=_LONGEST_POLL)
         after = request.query_params.get("after")
         with self._hiloop.feed.subscribed() as notices:
             response = self._hiloop.awaited(session, after)
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(longest):
                     while response is None and await notices.get() is not None:
                         response = self._hiloop.awaited(session, after)
             except TimeoutError:

@@ -66,7 +66,7 @@ class Sandbox:
         self.feed = Feed()
         rng = random.Random()  # noqa: S311  # jitter and faults, no secrets
         faults = Faults(rng)
-        self._deliverer = Deliverer(self.state, self.clock, faults, rng, self._file.changed)
+        self._deliverer = Deliverer(self.state, self.clock, faults, rng, self.feed, self._file.changed)
         hiloop = Hiloop(self.state, self._deliverer, self.feed, self._file.changed)
         started = timestamp()
         agents = AgentApi(hiloop, self._deliverer, ApiKeys(list(api_keys), rate_limit), started)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?", re.ASCII)
 
 
 class Clock:
@@ -60,6 +65,14 @@ class Clock:
                     await self._changed.wait()
             except TimeoutError:
                 return
+
+
+def duration(text: str) -> float:
+    """The seconds that ``2s``, ``500ms``, ``1.5m``, ``1h`` or a bare number mean. Raises `ValueError`."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("a duration is a number with its unit: 500ms, 2s, 1.5m, 1h")
+    return float(match[1]) * _UNITS[match[2] or "s"]
 
 
 def timestamp(moment: datetime | None = None) -> str:

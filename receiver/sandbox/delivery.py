@@ -20,6 +20,7 @@ import httpx
 
 from receiver.sandbox.clock import Clock, timestamp
 from receiver.sandbox.faults import Faults
+from receiver.sandbox.feed import Feed
 from receiver.sandbox.ids import new_id
 from receiver.sandbox.records import Delivery, Event, Webhook
 from receiver.sandbox.state import State
@@ -41,20 +42,29 @@ class Deliverer:
     """Brings events to all webhooks whose scope covers them. Lives in one event loop, from `start` to `stop`."""
 
     def __init__(
-        self, state: State, clock: Clock, faults: Faults, rng: random.Random, changed: Callable[[], None]
+        self,
+        state: State,
+        clock: Clock,
+        faults: Faults,
+        rng: random.Random,
+        feed: Feed,
+        changed: Callable[[], None],
     ) -> None:
         self._state = state
         self._clock = clock
         self._faults = faults
         self._rng = rng
+        self._feed = feed
         self._changed = changed
         self._lanes: dict[tuple[str, str | None], Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.Task[None]] = {}
         self._in_flight: set[str] = set()
-        # Only what the user has configured is called: no proxies, no redirects. Time is kept by `_post`.
+        # Only what the user has configured is called: no proxies, no redirects.
         self._client = httpx.AsyncClient(
-            trust_env=False, timeout=None, limits=httpx.Limits(max_connections=_CONNECTIONS)
+            trust_env=False,
+            timeout=None,  # noqa: S113  # `_post` limits the whole, and httpx could only limit the parts
+            limits=httpx.Limits(max_connections=_CONNECTIONS),
         )
 
     def start(self) -> None:
@@ -147,7 +157,7 @@ class Deliverer:
         if error is None:
             delivery.status, delivery.delivered_at, delivery.latency_ms = "Delivered", timestamp(), latency
             delivery.last_status_code, delivery.last_error = status, None
-            self._changed()
+            self._note(delivery)
         else:
             self._failed(delivery, status, error)
 
@@ -160,7 +170,11 @@ class Deliverer:
             delivery.step += 1
             delivery.next_retry_at = self._clock.in_future(delay)
             self._timers[delivery.id] = asyncio.create_task(self._later(delivery, delay))
+        self._note(delivery)
+
+    def _note(self, delivery: Delivery) -> None:
         self._changed()
+        self._feed.publish("delivery.attempted", delivery.session_id, delivery=delivery.as_json())
 
     async def _later(self, delivery: Delivery, delay: float) -> None:
         await self._clock.sleep(delay)

@@ -17,6 +17,7 @@ KINDS: Final = {
     "wrong-signature": "sign with another secret",
     "silence": "send half of the request, be silent for 10 s and hang up",
 }
+_DELAY: Final = 5.0  # seconds
 _SPELLED: Final = re.compile(
     r"(?P<kind>[a-z-]+)(:(?P<seconds>[0-9.]+)s)?(x(?P<times>[0-9]+))?(@(?P<percent>[0-9.]+)%)?"
 )
@@ -29,7 +30,7 @@ class Fault:
     kind: str
     times: int | None = None
     probability: float = 1.0
-    seconds: float = 5.0
+    seconds: float = _DELAY
 
     def as_json(self) -> dict[str, Any]:
         """The fault as the admin API shows it; ``times`` are those that are left."""
@@ -75,22 +76,22 @@ def spelled(text: str) -> Fault:
     Raises `ValueError` with how it is spelled.
     """
     match = _SPELLED.fullmatch(text)
-    try:
-        if match is None or match["kind"] not in KINDS:
-            raise ValueError(text)
-        return _checked(
-            match["kind"],
-            times=int(match["times"]) if match["times"] else None,
-            probability=float(match["percent"]) / 100 if match["percent"] else 1.0,
-            seconds=float(match["seconds"]) if match["seconds"] else 5.0,
-        )
-    except (ValueError, Problem):
-        raise ValueError(
-            f"a fault is one of {', '.join(KINDS)}; with :2s seconds of delay, x3 times, @10% probability"
-        ) from None
+    if match is not None:
+        try:
+            return _checked(
+                match["kind"],
+                times=int(match["times"]) if match["times"] else None,
+                probability=float(match["percent"] or 100) / 100,
+                seconds=float(match["seconds"] or _DELAY),
+            )
+        except (ValueError, Problem):
+            pass  # said below, in the words of the command line
+    raise ValueError(
+        f"a fault is one of {', '.join(KINDS)}; with :2s seconds of delay, x3 times, @10% probability"
+    )
 
 
-def _checked(kind: Any = None, times: Any = None, probability: Any = 1.0, seconds: Any = 5.0) -> Fault:
+def _checked(kind: Any = None, times: Any = None, probability: Any = 1.0, seconds: Any = _DELAY) -> Fault:
     if kind not in KINDS:
         raise _wrong(f"kind must be one of {', '.join(KINDS)}")
     if times is not None and (type(times) is not int or times < 1):

@@ -21,10 +21,10 @@ from receiver.sandbox.feed import Feed
 from receiver.sandbox.fields import Fields
 from receiver.sandbox.hiloop import Hiloop, by_urgency
 from receiver.sandbox.records import Member, Session
-from receiver.sandbox.web import Endpoint, answer, page, read_fields, whole, whole_number
+from receiver.sandbox.web import Endpoint, answer, page, read_fields, seconds, whole
 
 _KEEP_ALIVE: Final = 15.0  # seconds between comments that keep an idle stream open
-_LONGEST_STREAM: Final = 86400
+_LONGEST_STREAM: Final = 86400.0  # seconds
 
 Act = Callable[[Member, Request, Fields], Response]
 
@@ -117,18 +117,18 @@ class HumanApi:
     async def events(self, request: Request) -> Response:
         """Server-sent events, as they happen, for ``timeout`` seconds if given."""
         member = self._caller(request)
-        seconds = whole_number(request, "timeout", default=_LONGEST_STREAM, low=0, high=_LONGEST_STREAM)
+        longest = seconds(request, "timeout", default=_LONGEST_STREAM, high=_LONGEST_STREAM)
         sees = partial(self._sees, member)
-        return StreamingResponse(_stream(self._hiloop.feed, sees, seconds), media_type="text/event-stream")
+        return StreamingResponse(_stream(self._hiloop.feed, sees, longest), media_type="text/event-stream")
 
     def _sees(self, member: Member, session_id: str | None) -> bool:
         session = self._hiloop.state.sessions.get(session_id or "")
         return session is None or member.id in session.joined
 
 
-async def _stream(feed: Feed, sees: Callable[[str | None], bool], seconds: float) -> AsyncIterator[str]:
+async def _stream(feed: Feed, sees: Callable[[str | None], bool], longest: float) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
+    end = loop.time() + longest
     with feed.subscribed() as notices:
         yield "retry: 1000\n: connected\n\n"
         while (left := end - loop.time()) > 0:

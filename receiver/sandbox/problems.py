@@ -1,4 +1,12 @@
-"""What the sandbox refuses: one error for its whole API, which knows the status and code it is answered with."""
+"""What goes wrong with the sandbox, on both of its sides.
+
+ReceiverError
+└── SandboxError
+    ├── Problem         a request is refused; knows the status and code of the answer
+    ├── Unreachable     no sandbox answers under the address
+    ├── NothingToAnswer no message waits for what the human wants to do
+    └── WrongAnswer     the message offers other answers than this one
+"""
 
 from __future__ import annotations
 
@@ -10,11 +18,27 @@ from receiver.errors import ReceiverError
 Detail = Mapping[str, str]
 
 
-class Problem(ReceiverError):
-    """A request that is answered with an error.
+class SandboxError(ReceiverError):
+    """Base of the sandbox's errors."""
 
-    ``status`` is the HTTP status, ``code`` a word for programs, ``details`` what is wrong with which field. Neither
-    may quote what the caller has sent, except names of fields.
+
+class Unreachable(SandboxError):
+    """No sandbox answers under the address."""
+
+
+class NothingToAnswer(SandboxError):
+    """No message waits for what the human wants to do."""
+
+
+class WrongAnswer(SandboxError):
+    """The message offers other answers; the text names its buttons or questions, which only the human sees."""
+
+
+class Problem(SandboxError):
+    """A request that is answered with an error; raised where it is refused, and again where it was sent.
+
+    ``status`` is the HTTP status, ``code`` a word for programs, ``details`` what is wrong with which field.
+    None of them may quote what the caller has sent, except names of fields.
     """
 
     def __init__(

@@ -78,14 +78,11 @@ def load(path: Path) -> State:
     """Read what `save` wrote. Raises `ConfigurationError` for a file that is something else."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["version"] != _VERSION:
-            raise ValueError(f"version {stored['version']}")
-        return _from_json(stored)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = type(error).__name__
-    raise ConfigurationError(
-        [f"{path}: is no state file of this version of the sandbox ({reason}); move it away"]
-    )
+        if stored["version"] == _VERSION:
+            return _from_json(stored)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass  # said below: the parser's own text may quote the file
+    raise ConfigurationError([f"{path}: is no state file of this version of the sandbox; move it away"])
 
 
 def _from_json(stored: dict[str, Any]) -> State:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
@@ -113,6 +114,17 @@ def whole_number(request: Request, name: str, *, default: int, low: int, high: i
     number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1
     if not low <= number <= high:
         raise invalid([{"field": name, "problem": f"must be a whole number from {low} to {high}"}])
+    return number
+
+
+def seconds(request: Request, name: str, *, default: float, high: float) -> float:
+    """The query parameter ``name``. Raises `Problem` (422) if it is no number of seconds from 0 to ``high``."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    number = float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text, re.ASCII) else -1.0
+    if not 0 <= number <= high:
+        raise invalid([{"field": name, "problem": f"must be a number of seconds from 0 to {high:g}"}])
     return number
 
 
