@@ -39,7 +39,8 @@ from receiver.events import PRIORITIES
 
 # What a job hash holds beside RQ's own fields.
 JOB_FIELDS: Final = {
-    "event": "JSON: metadata of the event (id, type, agent, session, priority, times); all plaintext on the wire",
+    "body": "the raw body of the webhook, its content still sealed",
+    "signature": "the platform's signature of it, which workers verify again",
     "lane": "the session whose order it keeps, or empty",
     "progress": "JSON: how far each handler is (done, dead, or tries and the time of the next)",
     "claims": "how often it was claimed",
@@ -49,8 +50,10 @@ JOB_FIELDS: Final = {
     "died_at": "when it became a dead letter (ms)",
 }
 
-# The one function that a job may name; a worker runs nothing else.
+# The one function that a job may name, and the `data` of every job of ours in RQ's JSON serializer: function by
+# dotted name, no instance, no arguments. A worker runs nothing else. The event itself is in fields of its own.
 JOB_FUNCTION: Final = "workers.job.handle_event"
+JOB_DATA: Final = json.dumps([JOB_FUNCTION, None, [], {}])
 
 _ESCAPED: Final = "x--"
 _ESCAPES: Final = {"-": "--", ".": "-d", ":": "-c"}
@@ -126,5 +129,6 @@ class Layout:
             "WAKE": self.own("wake:"),
         }
         lines = [f"local {name} = {json.dumps(value)}" for name, value in names.items()]
+        lines.append(f"local JOB_DATA = {json.dumps(JOB_DATA)}")
         lines.append("local PRIORITY_QUEUES = {" + ", ".join(json.dumps(name) for name in self.queues) + "}")
         return "\n".join(lines)
