@@ -57,9 +57,7 @@ def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
             async with asyncio.timeout(READY_TIMEOUT):
                 await inbox.ping()
         except (QueueUnavailable, TimeoutError):
-            return JSONResponse(
-                {"status": "unavailable", "reason": "Redis cannot be reached"}, status_code=503
-            )
+            return JSONResponse({"status": "unavailable", "reason": "Redis cannot be reached"}, status_code=503)
         return JSONResponse({"status": "ready"})
 
     app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])

@@ -16,17 +16,13 @@ from receiver.settings import QueueSettings
 def connect_async(settings: QueueSettings, *, timeout: float) -> redis.asyncio.Redis:
     """A client whose calls give up after ``timeout`` seconds and are sent again once if the connection broke."""
     backoff = ExponentialWithJitterBackoff(base=0.02, cap=0.2)
-    return redis.asyncio.Redis.from_url(
-        settings.redis_url, **_options(settings, timeout), retry=AsyncRetry(backoff, 1)
-    )
+    return redis.asyncio.Redis.from_url(settings.redis_url, **_options(settings, timeout), retry=AsyncRetry(backoff, 1))
 
 
 def connect(settings: QueueSettings, *, timeout: float, retries: int = 1) -> redis.Redis:
     """A blocking client whose calls give up after ``timeout`` seconds."""
     backoff = ExponentialWithJitterBackoff(base=0.02, cap=0.2)
-    return redis.Redis.from_url(
-        settings.redis_url, **_options(settings, timeout), retry=Retry(backoff, retries)
-    )
+    return redis.Redis.from_url(settings.redis_url, **_options(settings, timeout), retry=Retry(backoff, retries))
 
 
 def _options(settings: QueueSettings, timeout: float) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class EmbeddedRedis:
         self._server = subprocess.Popen(  # noqa: S603  # a server binary found by us, with our own options
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
-        self._guard = subprocess.Popen(
+        self._guard = subprocess.Popen(  # noqa: S603  # a fixed script of ours
             ["/bin/sh", "-c", _GUARD, "guard", str(self._server.pid), str(self._temporary or "")],
             stdin=subprocess.PIPE,
             start_new_session=True,

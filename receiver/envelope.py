@@ -187,9 +187,7 @@ def _wrapping_for(keyring: Keyring, wrappings: Any) -> Mapping[str, Any]:
     raise UnknownKey("none of our keys is among the recipients")
 
 
-def _wrapping_key(
-    secret: bytes, salt: bytes, recipient_key_id: str, sender_key_id: str
-) -> tuple[bytes, bytes]:
+def _wrapping_key(secret: bytes, salt: bytes, recipient_key_id: str, sender_key_id: str) -> tuple[bytes, bytes]:
     info = f"hiloop/v1/wrap|{recipient_key_id}|{sender_key_id}".encode()
     okm = hkdf_sha256(secret, salt=salt, info=info, length=KEY_BYTES + NONCE_BYTES)
     return okm[:KEY_BYTES], okm[KEY_BYTES:]

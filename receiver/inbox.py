@@ -115,9 +115,7 @@ class RedisInbox:
             logger.warning("redis cannot accept events: error=%s events=%d", type(error).__name__, len(batch))
             for _, answer in batch:
                 if not answer.done():
-                    answer.set_exception(
-                        QueueUnavailable("the queue cannot take the event now; send it again")
-                    )
+                    answer.set_exception(QueueUnavailable("the queue cannot take the event now; send it again"))
             return
         for (_, answer), fresh in zip(batch, answers, strict=True):
             if not answer.done():

@@ -48,9 +48,7 @@ def _utc_now() -> datetime:
 class WebhookEndpoint:
     """Answers `POST /webhooks/hiloop` as the wire contract's table says."""
 
-    def __init__(
-        self, settings: WebSettings, inbox: Inbox, *, clock: Callable[[], datetime] = _utc_now
-    ) -> None:
+    def __init__(self, settings: WebSettings, inbox: Inbox, *, clock: Callable[[], datetime] = _utc_now) -> None:
         self._settings = settings
         self._inbox = inbox
         self._clock = clock

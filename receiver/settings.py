@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from receiver.errors import ConfigurationError
@@ -187,7 +187,7 @@ def _named(problems: list[str]) -> set[str]:
     return {problem.split(" ", 1)[0] for problem in problems}
 
 
-def _queue_settings(env: Environment) -> dict[str, object]:
+def _queue_settings(env: Environment) -> dict[str, Any]:
     return {
         "redis_url": env.require(
             "REDIS_URL",
@@ -195,13 +195,11 @@ def _queue_settings(env: Environment) -> dict[str, object]:
             _redis_url,
             "for example REDIS_URL=redis://127.0.0.1:6379/0",
         ),
-        "redis_verify_tls": env.get(
-            "HILOOP_REDIS_TLS", True, _choice({"verify": True, "self-signed": False})
-        ),
+        "redis_verify_tls": env.get("HILOOP_REDIS_TLS", True, _choice({"verify": True, "self-signed": False})),
         "queue": env.get("HILOOP_QUEUE", "hiloop", _queue_name),
         "webhook_secrets": env.require(
             "HILOOP_WEBHOOK_SECRET",
-            (),
+            tuple[bytes, ...](),
             _secrets,
             "use the signing secret shown under Admin > Webhooks (several, separated by commas, while you rotate)",
         ),
@@ -283,7 +281,5 @@ def _modules(text: str) -> tuple[str, ...]:
     names = _list(text)
     for name in names:
         if not _MODULE.fullmatch(name):
-            raise ValueError(
-                "must be dotted module names separated by commas, like handlers or agents.deploy"
-            )
+            raise ValueError("must be dotted module names separated by commas, like handlers or agents.deploy")
     return names

@@ -63,9 +63,7 @@ def webhook_body(
     event = {
         "id": event_id or f"evt_{uuid.uuid4().hex}",
         "type": type,
-        "createdAt": (created_at or datetime.now(UTC))
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z"),
+        "createdAt": (created_at or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "deliveryId": f"dlv_{uuid.uuid4().hex}",
         "attempt": 1,
         "spaceId": "8c0c4a52-0000-4000-8000-000000000001",

@@ -32,6 +32,4 @@ def server_options(settings: WebSettings) -> dict[str, Any]:
 
 def run_web(settings: WebSettings) -> None:
     """Serve until SIGTERM or SIGINT. Several processes share one port; each sets itself up from the environment."""
-    uvicorn.run(
-        "receiver.app:from_environment", factory=True, workers=settings.processes, **server_options(settings)
-    )
+    uvicorn.run("receiver.app:from_environment", factory=True, workers=settings.processes, **server_options(settings))

@@ -67,9 +67,7 @@ def worker() -> None:
 
 
 @main.command()
-@click.option(
-    "--once", is_flag=True, help="End after one answer was handled; the exit code tells whether it was."
-)
+@click.option("--once", is_flag=True, help="End after one answer was handled; the exit code tells whether it was.")
 def demo(*, once: bool) -> None:
     """Show the whole loop on this machine: Redis, web, worker, and a human who approves."""
     from workers.demo import run_demo

@@ -206,15 +206,11 @@ class Dispatcher:
         if verb == "dead":
             logger.error("dead letter: event=%s reason=%s error=%s", run.event.id, run.reason, run.error)
         progress = "" if verb == "done" else run.progress.to_json()
-        self._report(
-            Closing(claimed.job_id, claimed.execution_id, verb, due, progress, run.reason, run.error)
-        )
+        self._report(Closing(claimed.job_id, claimed.execution_id, verb, due, progress, run.reason, run.error))
 
     def _close_unopened(self, claimed: Claimed, reason: str, error: str) -> None:
         logger.error("dead letter: job=%s reason=%s error=%s", claimed.job_id, reason, error)
-        self._report(
-            Closing(claimed.job_id, claimed.execution_id, "dead", 0.0, claimed.progress, reason, error)
-        )
+        self._report(Closing(claimed.job_id, claimed.execution_id, "dead", 0.0, claimed.progress, reason, error))
 
     def _close_unwanted(self, claimed: Claimed, event: OpenedEvent) -> None:
         if event.type == RESPONSE_TYPE:
@@ -266,18 +262,12 @@ class _Attempt:
             self._task.cancel()
 
     async def _execute(self) -> None:
-        event = (
-            self._run.event
-            if self._progress.tries == 1
-            else replace(self._run.event, attempt=self._progress.tries)
-        )
+        event = self._run.event if self._progress.tries == 1 else replace(self._run.event, attempt=self._progress.tries)
         try:
             await self._call(event)
         except asyncio.CancelledError:
             if self._timed_out:
-                self._end_timeout(
-                    "ended" if self._handler.is_async else "goes on in its thread; its slot is free"
-                )
+                self._end_timeout("ended" if self._handler.is_async else "goes on in its thread; its slot is free")
             elif not self.ended:
                 self._end_failure("handler_error", "CancelledError in the handler")
         except Discard as control:
@@ -303,9 +293,7 @@ class _Attempt:
                 handler.function, *arguments, abandon_on_cancel=True, limiter=self._dispatcher.threads
             )
             if asyncio.iscoroutine(result):
-                await (
-                    result
-                )  # a plain callable that returns a coroutine, such as a partial of an async function
+                await result  # a plain callable that returns a coroutine, such as a partial of an async function
 
     def _expire(self) -> None:
         self._timed_out = True
@@ -317,9 +305,7 @@ class _Attempt:
 
     def _end_timeout(self, what_now: str) -> None:
         if not self.ended:
-            self._log(
-                logging.WARNING, "timed out", f"after {self._seconds_allowed:g} s; the handler {what_now}"
-            )
+            self._log(logging.WARNING, "timed out", f"after {self._seconds_allowed:g} s; the handler {what_now}")
             self._end_failure("timeout", f"{self._handler.name} took longer than {self._seconds_allowed:g} s")
 
     def _end_failure(self, reason: str, error: str, asked: float | None = None) -> None:

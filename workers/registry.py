@@ -150,9 +150,7 @@ class Registry:
     def _register(self, filters: Mapping[str, Any]) -> Callable[[_Decorated], _Decorated]:
         def decorate(function: _Decorated) -> _Decorated:
             if not callable(function):
-                raise TypeError(
-                    'write the decorator with parentheses: @on_response() or @on("session.closed")'
-                )
+                raise TypeError('write the decorator with parentheses: @on_response() or @on("session.closed")')
             name = f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
             taken = sum(handler.name.split("#")[0] == name for handler in self._handlers)
             self._handlers.append(
@@ -175,7 +173,7 @@ def _arguments_wanted(function: Callable[..., Any], name: str) -> int:
     positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     required = [one for one in positional if one.default is one.empty]
     keyword_only = [one for one in parameters if one.kind is one.KEYWORD_ONLY and one.default is one.empty]
-    if keyword_only or not 1 <= len(positional) or len(required) > 2:
+    if keyword_only or not len(positional) >= 1 or len(required) > 2:
         raise TypeError(f"the handler {name} must take (event) or (event, client)")
     return 2 if len(required) == 2 or (len(positional) >= 2 and positional[1].name == "client") else 1
 

@@ -53,14 +53,10 @@ def import_handlers(settings: WorkerSettings) -> Registry:
             where = "in this folder or installed" if missing == name else f"imported by {name}"
             problems.append(f"HILOOP_HANDLERS names {name}, but there is no module {missing} {where}")
         except Exception as error:  # noqa: BLE001  # a user's module may raise anything
-            problems.append(
-                f"HILOOP_HANDLERS names {name}, which fails when imported: {type(error).__name__}: {error}"
-            )
+            problems.append(f"HILOOP_HANDLERS names {name}, which fails when imported: {type(error).__name__}: {error}")
     if not problems and not len(registry):
         names = ", ".join(settings.handlers)
-        problems.append(
-            f"HILOOP_HANDLERS names {names}, which registers no handler; decorate one with @on_response()"
-        )
+        problems.append(f"HILOOP_HANDLERS names {names}, which registers no handler; decorate one with @on_response()")
     if problems:
         raise ConfigurationError(problems)
     return registry

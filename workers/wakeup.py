@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -64,22 +65,18 @@ class Wakeup:
         os.close(self._writer)
 
     def _write(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):  # a full pipe wakes as well
             os.write(self._writer, b"!")
-        except BlockingIOError:
-            pass  # a full pipe wakes as well
 
     def _drain(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):
             while os.read(self._reader, 4096):
                 pass
-        except BlockingIOError:
-            pass
 
     def _redis_socket(self) -> Any:
         try:
             if self._subscription is None:
-                self._subscription = self._connection.pubsub()
+                self._subscription = self._connection.pubsub()  # type: ignore[no-untyped-call]  # redis-py's own gap
                 self._subscription.subscribe(*self._channels)
             return self._subscription.connection._sock  # noqa: SLF001  # redis-py offers no way to select on it
         except (RedisError, OSError, AttributeError):
@@ -99,7 +96,5 @@ class Wakeup:
     def _unsubscribe(self) -> None:
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
-            try:
+            with contextlib.suppress(RedisError, OSError):
                 subscription.close()
-            except (RedisError, OSError):
-                pass

@@ -54,9 +54,7 @@ class HiloopWorker(BaseWorker):
     gets the function that takes closings and makes what runs the handlers.
     """
 
-    def __init__(
-        self, settings: WorkerSettings, connection: redis.Redis, make_dispatcher: MakeDispatcher
-    ) -> None:
+    def __init__(self, settings: WorkerSettings, connection: redis.Redis, make_dispatcher: MakeDispatcher) -> None:
         layout = settings.layout
         super().__init__(
             [Queue(name, connection=connection, serializer=JSONSerializer) for name in layout.queues],
@@ -100,9 +98,7 @@ class HiloopWorker(BaseWorker):
         signal.signal(signal.SIGINT, self._on_signal)
         self._wakeup.watch_signals()
         self._loop.start()
-        logger.info(
-            "started: worker=%s pid=%d concurrency=%d", self.name, os.getpid(), self._settings.concurrency
-        )
+        logger.info("started: worker=%s pid=%d concurrency=%d", self.name, os.getpid(), self._settings.concurrency)
         try:
             while not self._is_finished():
                 self._wait()
@@ -132,9 +128,7 @@ class HiloopWorker(BaseWorker):
     def _is_finished(self) -> bool:
         if not self._stopping:
             return False
-        return (not self._held and not self._closings and not self._reported) or self._past_stop(
-            RELEASE_SECONDS
-        )
+        return (not self._held and not self._closings and not self._reported) or self._past_stop(RELEASE_SECONDS)
 
     def _past_stop(self, extra: float = 0.0) -> bool:
         return self._stop_at is not None and time.monotonic() >= self._stop_at + extra
@@ -223,11 +217,7 @@ class HiloopWorker(BaseWorker):
         """Prove that we live; take back what dead workers held."""
         self._beat_due = time.monotonic() + self._settings.lease / 3
         self.last_heartbeat = now()
-        record = [
-            part
-            for name, value in self.serialize().items()
-            for part in (name, "" if value is None else value)
-        ]
+        record = [part for name, value in self.serialize().items() for part in (name, "" if value is None else value)]
         arguments = [self.name, self._lease_ms, MAX_CRASHES, self._keep_dead, 0 if self._born else 1, *record]
         unbroken = self._call(self._heartbeat, arguments)
         if unbroken is None:
@@ -273,9 +263,7 @@ class HiloopWorker(BaseWorker):
         """Put back what is left, and end the lease."""
         answered = {closing.key for closing in self._closings if closing.ends_claim}
         left = [one for key, one in self._held.items() if key not in answered]
-        self._closings += [
-            Closing(one.job_id, one.execution_id, "release", progress=one.progress) for one in left
-        ]
+        self._closings += [Closing(one.job_id, one.execution_id, "release", progress=one.progress) for one in left]
         if self._closings:
             self._step()
         done = not self._closings
