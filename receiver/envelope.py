@@ -132,31 +132,47 @@ def opened_name(name: str) -> str | None:
     return rest[0].lower() + rest[1:] if rest != name and rest[:1].isupper() else None
 
 
-def open_fields(value: Any, *, keyring: Keyring, session_id: str) -> tuple[Any, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class OpenedFields:
+    """A value whose encrypted fields have been opened.
+
+    ``first`` has the first opened field of each name: what it holds was sealed, whatever else stands in ``value``.
+    ``senders`` are the ids of the keys that sealed the fields.
+    """
+
+    value: Any = field(repr=False)
+    first: Mapping[str, Any] = field(repr=False)
+    senders: tuple[str, ...]
+
+
+def open_fields(value: Any, *, keyring: Keyring, session_id: str) -> OpenedFields:
     """Replace every encrypted field in ``value``, wherever it stands, by its plaintext.
 
-    An envelope under ``encryptedFoo`` becomes its opened value under ``foo``. Returns the new value and the key
-    ids of all senders, in the order in which their fields were met. Raises as `open_envelope` does.
+    An envelope under ``encryptedFoo`` becomes its opened value under ``foo``, and wins over a plaintext ``foo`` that
+    somebody put beside it. Raises as `open_envelope` does.
     """
+    first: dict[str, Any] = {}
     senders: dict[str, None] = {}
 
     def walk(part: Any) -> Any:
-        if isinstance(part, dict):
-            opened = {}
-            for name, child in part.items():
-                target = opened_name(name)
-                if target is not None and is_envelope(child):
-                    result = open_envelope(child, keyring=keyring, session_id=session_id, field_name=name)
-                    senders[result.sender_key_id] = None
-                    opened[target] = result.value
-                else:
-                    opened[name] = walk(child)
-            return opened
         if isinstance(part, list):
             return [walk(child) for child in part]
-        return part
+        if not isinstance(part, dict):
+            return part
+        plain: dict[str, Any] = {}
+        opened: dict[str, Any] = {}
+        for name, child in part.items():
+            target = opened_name(name)
+            if target is not None and is_envelope(child):
+                result = open_envelope(child, keyring=keyring, session_id=session_id, field_name=name)
+                senders[result.sender_key_id] = None
+                opened[target] = result.value
+                first.setdefault(target, opened[target])
+            else:
+                plain[name] = walk(child)
+        return plain | opened
 
-    return walk(value), tuple(senders)
+    return OpenedFields(walk(value), first, tuple(senders))
 
 
 def _wrapping_for(keyring: Keyring, wrappings: Any) -> Mapping[str, Any]:

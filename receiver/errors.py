@@ -50,9 +50,7 @@ class ConfigurationError(ReceiverError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         noun = "setting is" if len(self.problems) == 1 else "settings are"
-        super().__init__(
-            "\n".join([f"{len(self.problems)} {noun} wrong:", *(f"  - {line}" for line in self.problems)])
-        )
+        super().__init__("\n".join([f"{len(self.problems)} {noun} wrong:", *(f"  - {line}" for line in self.problems)]))
 
 
 class LocalServerError(ReceiverError):

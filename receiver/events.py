@@ -84,12 +84,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     doubled key, no lone surrogate, at most `MAX_DEPTH` levels deep. Raises `InvalidEvent`.
     """
     try:
-        value = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_unique_keys,
-            parse_constant=_refuse_constant,
-            parse_float=_finite_float,
-        )
+        value = _DECODER.decode(body.decode("utf-8"))
     except InvalidEvent:
         raise
     except RecursionError:
@@ -123,6 +118,11 @@ def _finite_float(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise InvalidEvent("the body holds a number that is too large")
     return number
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite_float
+)
 
 
 def _deeper_than(value: Any, limit: int) -> bool:

@@ -63,8 +63,7 @@ class KeyPair:
             return cls.from_private(base64.b64decode(text, validate=True))
         except (binascii.Error, ValueError):
             raise ValueError(
-                "an agent key is 32 bytes in standard base64 (44 characters); make one with "
-                "`hiloop-receiver keys new`"
+                "an agent key is 32 bytes in standard base64 (44 characters); make one with `hiloop-receiver keys new`"
             ) from None
 
     @classmethod

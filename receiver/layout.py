@@ -4,29 +4,32 @@ Keys under ``rq:`` are RQ 3.0's own layout, so that its command line and dashboa
 ``hiloop:`` are ours. Rule 1: no other module spells a key. Rule 2: Lua scripts get these names from `lua_names`.
 Rule 3: nothing under any key is plaintext, a secret, or the text of an exception.
 
-| key | type | written by | goes |
-| --- | --- | --- | --- |
-| ``rq:queues`` | set of queue keys | accept | never |
-| ``rq:queue:<queue>`` | list of job ids that may run now, one list a priority | accept, advance, heartbeat | when empty |
-| ``rq:job:<job>`` | hash: RQ's fields, and ours (see `JOB_FIELDS`) | accept, advance, heartbeat | when handled; a dead letter after its keeping time |
-| ``rq:deferred:<queue>`` | zset job → time: waits behind an event of its session | accept, advance | with the job's turn |
-| ``rq:scheduled:<queue>`` | zset job → time due: waits for its retry | advance | with the retry |
-| ``rq:failed:<queue>`` | zset job → time it is forgotten: dead letters | advance, heartbeat | after its keeping time |
-| ``rq:wip:<queue>`` | zset ``job:execution`` → +inf: claimed | advance | when closed or taken back |
-| ``rq:executions:<job>``, ``rq:execution:<job>:<execution>`` | zset and hash of one claim | advance | when closed or taken back |
-| ``rq:worker:<worker>``, ``rq:workers``, ``rq:workers:<queue>`` | hash and sets: who works | heartbeat | a lease after the worker's end |
-| ``rq:worker:<worker>:executions`` | set of ``job:execution``: what a worker holds | advance | when closed or taken back |
-| ``rq:suspended`` | string, present while suspended | ``rq suspend`` | ``rq resume`` |
-| ``hiloop:<queue>:seen:<event>`` | string | accept | after the deduplication window |
-| ``hiloop:<queue>:lane:<session>`` | list of job ids, the one whose turn it is first | accept, advance | when empty |
-| ``hiloop:<queue>:leases`` | zset worker → time its lease ends (ms) | advance, heartbeat | when taken back |
-| ``hiloop:<queue>:beat`` | string: when any worker last sent a heartbeat (ms) | heartbeat | never |
-| ``hiloop:<queue>:waiting`` | set of workers with free slots, to be woken | advance, accept | when woken |
-| ``hiloop:<queue>:isolated`` | list of job ids that were in flight at two crashes | heartbeat, advance | when empty |
-| ``hiloop:<queue>:isolator`` | string: the worker that runs isolated events, with a lease | advance | after its lease |
-| ``hiloop:<queue>:turn`` | string: counts claims, so that low priorities get theirs | advance | never |
-| ``hiloop:<queue>:counters`` | hash of totals | accept, advance, heartbeat | never |
-| ``hiloop:<queue>:wake:<worker>`` | channel | accept, advance | |
+Written by accept (A), advance (V), heartbeat (H):
+
+    rq:queues                     set     AH   queue keys                                    stays
+    rq:queue:<queue>              list    AVH  jobs that may run now; a list a priority      when empty
+    rq:job:<job>                  hash    AVH  RQ's fields, and ours (`JOB_FIELDS`)          when handled; dead: later
+    rq:deferred:<queue>           zset    AV   job → time: behind another of its session     with the job's turn
+    rq:scheduled:<queue>          zset    V    job → time due: waits for its retry           with the retry
+    rq:failed:<queue>             zset    VH   job → time it is forgotten: dead letters      after its keeping time
+    rq:wip:<queue>                zset    V    job:execution → +inf: claimed                 when closed, taken back
+    rq:executions:<job>           zset    V    executions of a job                           when closed, taken back
+    rq:execution:<job>:<exec.>    hash    V    one claim, and who holds it                   when closed, taken back
+    rq:worker:<worker>            hash    H    what RQ shows of a worker                     after its lease
+    rq:workers[:<queue>]          set     H    keys of workers                               after its lease
+    rq:worker:<worker>:executions set     V    what a worker holds                           when closed, taken back
+    rq:suspended                  string       written by `rq suspend`                       by `rq resume`
+
+    hiloop:<queue>:seen:<event>   string  A    when it was accepted (ms)                     after the dedup window
+    hiloop:<queue>:lane:<session> list    AV   jobs in order; whose turn it is comes first   when empty
+    hiloop:<queue>:leases         zset    VH   worker → when its lease ends (ms)             when it is over
+    hiloop:<queue>:beat           string  H    when any worker was last heard (ms)           stays
+    hiloop:<queue>:waiting        set     AV   workers with free slots, to be woken          when woken
+    hiloop:<queue>:isolated       list    HV   jobs in flight at two crashes: run alone      when claimed
+    hiloop:<queue>:isolator       string  V    the worker that runs them; with a lease       after its lease
+    hiloop:<queue>:turn           string  V    counts claims: low priorities get theirs      stays
+    hiloop:<queue>:counters       hash    AVH  totals                                        stays
+    hiloop:<queue>:wake:<worker>  channel AVH  wakes a worker
 """
 
 from __future__ import annotations
@@ -39,7 +42,8 @@ from receiver.events import PRIORITIES
 
 # What a job hash holds beside RQ's own fields.
 JOB_FIELDS: Final = {
-    "event": "JSON: metadata of the event (id, type, agent, session, priority, times); all plaintext on the wire",
+    "body": "the raw body of the webhook, its content still sealed",
+    "signature": "the platform's signature of it, which workers verify again",
     "lane": "the session whose order it keeps, or empty",
     "progress": "JSON: how far each handler is (done, dead, or tries and the time of the next)",
     "claims": "how often it was claimed",
@@ -49,9 +53,12 @@ JOB_FIELDS: Final = {
     "died_at": "when it became a dead letter (ms)",
 }
 
-# The one function that a job may name; a worker runs nothing else.
+# The one function that a job may name, and the `data` of every job of ours in RQ's JSON serializer: function by
+# dotted name, no instance, no arguments. A worker runs nothing else. The event itself is in fields of its own.
 JOB_FUNCTION: Final = "workers.job.handle_event"
+JOB_DATA: Final = json.dumps([JOB_FUNCTION, None, [], {}])
 
+_REFUSED_BY_RQ: Final = frozenset(".:")
 _ESCAPED: Final = "x--"
 _ESCAPES: Final = {"-": "--", ".": "-d", ":": "-c"}
 
@@ -61,9 +68,8 @@ def job_id(event_id: str) -> str:
 
     RQ takes only ``[A-Za-z0-9_-]``; an event id may hold ``.`` and ``:`` as well.
     """
-    if event_id.isascii() and event_id.replace("-", "").replace("_", "").isalnum():
-        if not event_id.startswith(_ESCAPED):
-            return event_id
+    if not set(event_id) & _REFUSED_BY_RQ and not event_id.startswith(_ESCAPED):
+        return event_id
     return _ESCAPED + "".join(_ESCAPES.get(char, char) for char in event_id)
 
 
@@ -126,5 +132,6 @@ class Layout:
             "WAKE": self.own("wake:"),
         }
         lines = [f"local {name} = {json.dumps(value)}" for name, value in names.items()]
+        lines.append(f"local JOB_DATA = {json.dumps(JOB_DATA)}")
         lines.append("local PRIORITY_QUEUES = {" + ", ".join(json.dumps(name) for name in self.queues) + "}")
         return "\n".join(lines)

@@ -1,6 +1,6 @@
 #!lua
 -- Make events durable. One atomic step for a whole batch: duplicate? remember, write the RQ job, put it in line.
--- ARGV: deduplication window (s), then for every event: event id, job id, lane, queue, data, event metadata, description.
+-- ARGV: deduplication window (s), then for every event: event id, job id, lane, queue, body, signature, description.
 -- Returns for every event 1 (accepted) or 0 (a duplicate). Refused as a whole when memory is full (OOM).
 
 local window, now, answers, accepted, ready = ARGV[1], now_ms(), {}, 0, false
@@ -11,8 +11,8 @@ for i = 2, #ARGV, 7 do
   local fresh = redis.call('SET', SEEN .. event, now, 'NX', 'EX', window)
   -- A dead letter outlives the window: it must not be written over.
   if fresh and redis.call('EXISTS', JOB .. job) == 0 then
-    redis.call('HSET', JOB .. job, 'data', ARGV[i + 4], 'event', ARGV[i + 5], 'description', ARGV[i + 6], 'lane', lane,
-      'origin', queue, 'created_at', time, 'enqueued_at', time)
+    redis.call('HSET', JOB .. job, 'data', JOB_DATA, 'body', ARGV[i + 4], 'signature', ARGV[i + 5],
+      'description', ARGV[i + 6], 'lane', lane, 'origin', queue, 'created_at', time, 'enqueued_at', time)
     redis.call('SADD', QUEUES, QUEUE .. queue)
     if lane == '' or redis.call('RPUSH', LANE .. lane, job) == 1 then
       line_up(job, queue)

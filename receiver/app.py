@@ -1,0 +1,86 @@
+"""The web application: the webhook endpoint and two health checks.
+
+Never imports `receiver.envelope`, `receiver.keyring`, `receiver.client`, `workers`, PyNaCl or user code: a web
+process that is broken into gives ciphertext and metadata only. An import contract and a test watch over that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from receiver.connections import connect_async
+from receiver.errors import QueueUnavailable
+from receiver.inbox import Inbox, RedisInbox
+from receiver.ingest import WebhookEndpoint
+from receiver.settings import WebSettings
+
+WEBHOOK_PATH: Final = "/webhooks/hiloop"
+ACCEPT_TIMEOUT: Final = 2.0
+READY_TIMEOUT: Final = 1.0
+
+
+class ReceiverApp(Starlette):
+    """Starlette, but for the one path that must be fast: webhooks go straight to their endpoint.
+
+    Routing and Starlette's error handling would cost as much as verifying a request does. The endpoint answers its
+    own errors, and what it does not expect ends in the server's own 500.
+    """
+
+    webhook: WebhookEndpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event (ASGI 3)."""
+        if scope["type"] == "http" and scope["path"] == WEBHOOK_PATH:
+            await self.webhook(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
+    """The ASGI application over an inbox."""
+
+    async def healthy(_request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def ready(_request: Request) -> Response:
+        try:
+            async with asyncio.timeout(READY_TIMEOUT):
+                await inbox.ping()
+        except (QueueUnavailable, TimeoutError):
+            return JSONResponse({"status": "unavailable", "reason": "Redis cannot be reached"}, status_code=503)
+        return JSONResponse({"status": "ready"})
+
+    app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])
+    app.webhook = WebhookEndpoint(settings, inbox)
+    return app
+
+
+def from_environment() -> ReceiverApp:
+    """The application of one web process, set up from the environment; what uvicorn is told to load."""
+    settings = WebSettings.from_environment(os.environ)
+    inbox = RedisInbox(
+        connect_async(settings, timeout=ACCEPT_TIMEOUT),
+        settings.layout,
+        timeout=ACCEPT_TIMEOUT,
+        dedup_window=settings.dedup_window,
+        ordered=settings.ordered,
+    )
+    app = create_app(settings, inbox)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        await inbox.close()
+
+    app.router.lifespan_context = lifespan
+    return app

@@ -1,0 +1,285 @@
+"""Settings from the environment; every wrong one is named at once, with how to mend it.
+
+Read once at start and never changed. Secrets show in no repr. The web process and the worker have a class each,
+so that the web process cannot even hold an agent's key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlsplit
+
+from receiver.errors import ConfigurationError
+from receiver.layout import Layout
+
+_Value = TypeVar("_Value")
+_UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", re.ASCII)
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+_MODULE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+MIN_SECRET_CHARS: Final = 8
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration like ``90``, ``500ms``, ``30s``, ``5m``, ``2h``, ``7d``. Raises `ValueError`."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("is no duration; write it like 500ms, 30s, 5m, 2h or 7d")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+class Environment:
+    """Reads single settings from a mapping and collects what is wrong with them."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self.problems: list[str] = []
+
+    def get(self, name: str, default: _Value, parse: Callable[[str], _Value]) -> _Value:
+        """The parsed setting, or ``default`` where it is not set or wrong. ``parse`` raises `ValueError`."""
+        text = self._values.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.problems.append(f"{name} {error}")
+            return default
+
+    def require(self, name: str, default: _Value, parse: Callable[[str], _Value], mend: str) -> _Value:
+        """As `get`, for a setting that must be there; ``mend`` says how to set it."""
+        if not self._values.get(name, "").strip():
+            self.problems.append(f"{name} is not set; {mend}")
+            return default
+        return self.get(name, default, parse)
+
+    def done(self) -> None:
+        """Raise `ConfigurationError` if anything was wrong."""
+        if self.problems:
+            raise ConfigurationError(self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """What both sides need to know: where Redis is, and how the queue is laid out.
+
+    ``redis_url``: ``redis://``, ``rediss://`` or ``unix://``. ``redis_verify_tls``: whether the certificate of a
+    ``rediss://`` server must be genuine. ``webhook_secrets``: HMAC secrets, each accepted. Times are in seconds.
+    """
+
+    redis_url: str = field(repr=False, default="redis://127.0.0.1:6379/0")
+    redis_verify_tls: bool = True
+    queue: str = "hiloop"
+    webhook_secrets: tuple[bytes, ...] = field(repr=False, default=())
+
+    @property
+    def layout(self) -> Layout:
+        """The names of this queue's keys."""
+        return Layout(self.queue)
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings(QueueSettings):
+    """Settings of the web process.
+
+    ``port``, ``host``: where it listens. ``processes``: how many web processes. ``webhook_tokens``: bearer tokens,
+    each accepted. ``max_body``: bytes. ``body_timeout``: seconds a body may take to arrive. ``dedup_window``:
+    seconds an event id is remembered. ``ordered``: whether events of one session wait for each other.
+    """
+
+    host: str = "0.0.0.0"  # noqa: S104  # platforms route to the container's address
+    port: int = 8000
+    processes: int = 1
+    webhook_tokens: tuple[bytes, ...] = field(repr=False, default=())
+    max_body: int = 1024 * 1024
+    body_timeout: float = 10.0
+    dedup_window: float = 7 * 86400.0
+    ordered: bool = True
+
+    @classmethod
+    def from_environment(cls, values: Mapping[str, str]) -> Self:
+        """Read the settings. Raises `ConfigurationError` that names every wrong one."""
+        env = Environment(values)
+        settings = cls(
+            **_queue_settings(env),
+            host=env.get("HOST", cls().host, str),
+            port=env.get("PORT", 8000, _whole(1, 65535)),
+            processes=env.get("WEB_CONCURRENCY", 1, _whole(1, 64)),
+            webhook_tokens=env.require(
+                "HILOOP_WEBHOOK_TOKEN",
+                (),
+                _secrets,
+                "use the bearer token shown under Admin > Webhooks (several, separated by commas, while you rotate)",
+            ),
+            max_body=env.get("HILOOP_MAX_BODY", 1024 * 1024, _whole(1024, 64 * 1024 * 1024)),
+            body_timeout=env.get("HILOOP_BODY_TIMEOUT", 10.0, _seconds(0.1, 300)),
+            dedup_window=env.get("HILOOP_DEDUP_WINDOW", 7 * 86400.0, _seconds(1, 366 * 86400)),
+            ordered=env.get("HILOOP_ORDER", True, _choice({"session": True, "none": False})),
+        )
+        env.done()
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings(QueueSettings):
+    """Settings of a worker process.
+
+    ``api_key``, ``agent_keys``: the agent's secrets; explicit keys (base64, the current one first) take precedence
+    over the one derived from the API key. ``handlers``: modules to import. ``concurrency``: how many handlers run
+    at once. ``retries``: tries after the first one. ``retry_base``, ``retry_max``: seconds, of the exponential
+    backoff. ``timeout``: seconds a handler may take. ``grace``: seconds running handlers get at a stop. ``lease``:
+    seconds after which a silent worker's events are taken over. ``keep_dead``: seconds a dead letter is kept.
+    """
+
+    api_key: str = field(repr=False, default="")
+    agent_keys: tuple[str, ...] = field(repr=False, default=())
+    agent_name: str = ""
+    base_url: str = "https://api.hi-loop.com"
+    handlers: tuple[str, ...] = ()
+    concurrency: int = 100
+    retries: int = 5
+    retry_base: float = 2.0
+    retry_max: float = 600.0
+    timeout: float = 60.0
+    grace: float = 20.0
+    lease: float = 30.0
+    keep_dead: float = 30 * 86400.0
+
+    @classmethod
+    def from_environment(cls, values: Mapping[str, str]) -> Self:
+        """Read the settings. Raises `ConfigurationError` that names every wrong one."""
+        env = Environment(values)
+        default = cls()
+        settings = cls(
+            **_queue_settings(env),
+            api_key=env.get("HILOOP_API_KEY", "", _api_key),
+            agent_keys=env.get("HILOOP_AGENT_KEYS", (), _list),
+            agent_name=env.get("HILOOP_AGENT_NAME", "", str),
+            base_url=env.get("HILOOP_BASE_URL", default.base_url, _base_url),
+            handlers=env.require(
+                "HILOOP_HANDLERS",
+                (),
+                _modules,
+                "name the modules that hold your handlers, for example HILOOP_HANDLERS=handlers",
+            ),
+            concurrency=env.get("WORKER_CONCURRENCY", default.concurrency, _whole(1, 10_000)),
+            retries=env.get("HILOOP_RETRIES", default.retries, _whole(0, 100)),
+            retry_base=env.get("HILOOP_RETRY_BASE", default.retry_base, _seconds(0.001, 3600)),
+            retry_max=env.get("HILOOP_RETRY_MAX", default.retry_max, _seconds(0.001, 7 * 86400)),
+            timeout=env.get("HILOOP_HANDLER_TIMEOUT", default.timeout, _seconds(0.01, 7 * 86400)),
+            grace=env.get("HILOOP_SHUTDOWN_GRACE", default.grace, _seconds(0, 3600)),
+            lease=env.get("HILOOP_LEASE", default.lease, _seconds(1, 3600)),
+            keep_dead=env.get("HILOOP_KEEP_DEAD", default.keep_dead, _seconds(60, 366 * 86400)),
+        )
+        if not settings.api_key and not settings.agent_keys and "HILOOP_API_KEY" not in _named(env.problems):
+            env.problems.append(
+                "HILOOP_API_KEY is not set; use the agent's key (hlp_ and 64 hex digits), or give its private keys "
+                "in HILOOP_AGENT_KEYS"
+            )
+        env.done()
+        return settings
+
+
+def _named(problems: list[str]) -> set[str]:
+    return {problem.split(" ", 1)[0] for problem in problems}
+
+
+def _queue_settings(env: Environment) -> dict[str, Any]:
+    return {
+        "redis_url": env.require(
+            "REDIS_URL",
+            "redis://127.0.0.1:6379/0",
+            _redis_url,
+            "for example REDIS_URL=redis://127.0.0.1:6379/0",
+        ),
+        "redis_verify_tls": env.get("HILOOP_REDIS_TLS", True, _choice({"verify": True, "self-signed": False})),
+        "queue": env.get("HILOOP_QUEUE", "hiloop", _queue_name),
+        "webhook_secrets": env.require(
+            "HILOOP_WEBHOOK_SECRET",
+            tuple[bytes, ...](),
+            _secrets,
+            "use the signing secret shown under Admin > Webhooks (several, separated by commas, while you rotate)",
+        ),
+    }
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII) or not low <= int(text) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        seconds = duration(text)
+        if not low <= seconds <= high:
+            raise ValueError(f"must be from {low:g} s to {high:g} s")
+        return seconds
+
+    return parse
+
+
+def _choice(choices: Mapping[str, _Value]) -> Callable[[str], _Value]:
+    def parse(text: str) -> _Value:
+        if text.lower() not in choices:
+            raise ValueError(f"must be one of: {', '.join(choices)}")
+        return choices[text.lower()]
+
+    return parse
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _secrets(text: str) -> tuple[bytes, ...]:
+    parts = _list(text)
+    if not parts:
+        raise ValueError("holds only commas")
+    if any(len(part) < MIN_SECRET_CHARS for part in parts):
+        raise ValueError(f"has a part shorter than {MIN_SECRET_CHARS} characters, which can be guessed")
+    return tuple(part.encode() for part in parts)
+
+
+def _redis_url(text: str) -> str:
+    if urlsplit(text).scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("must start with redis://, rediss:// or unix://")
+    return text
+
+
+def _base_url(text: str) -> str:
+    parts = urlsplit(text)
+    local = parts.hostname in {"127.0.0.1", "localhost", "::1"}
+    if not parts.hostname or (parts.scheme != "https" and not (local and parts.scheme == "http")):
+        raise ValueError("must be an https:// address (http:// only on this machine)")
+    return text.rstrip("/").removesuffix("/v1")
+
+
+def _queue_name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError("must be 1 to 64 letters, digits, _ or -")
+    return text
+
+
+def _api_key(text: str) -> str:
+    if text.startswith("hlp_prov_"):
+        raise ValueError(
+            "is a provisioning key, which creates agents; use the key of one agent (hlp_ and 64 hex digits)"
+        )
+    if not re.fullmatch(r"hlp_[0-9a-f]{64}", text, re.ASCII):
+        raise ValueError("is no agent key; one is hlp_ followed by 64 lower-case hex digits")
+    return text
+
+
+def _modules(text: str) -> tuple[str, ...]:
+    names = _list(text)
+    for name in names:
+        if not _MODULE.fullmatch(name):
+            raise ValueError("must be dotted module names separated by commas, like handlers or agents.deploy")
+    return names

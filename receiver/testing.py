@@ -1,0 +1,106 @@
+"""What users need in their own tests: a human's sealed answer, a signed request, and an inbox in memory.
+
+human, agent = new_key_pair(), KeyPair.from_api_key("hlp_" + "0" * 64)
+body = webhook_body(sealed_response("approve", human=human, agent=agent, session_id="s-1"), session_id="s-1")
+headers = signed_headers(body, token="…", secret="…")
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from receiver.envelope import seal
+from receiver.errors import QueueUnavailable
+from receiver.events import Event
+from receiver.inbox import Accepted
+from receiver.keyring import KEY_BYTES, KeyPair
+from receiver.signature import sign
+
+
+def new_key_pair() -> KeyPair:
+    """A fresh X25519 key pair."""
+    return KeyPair.from_private(secrets.token_bytes(KEY_BYTES))
+
+
+def sealed_response(
+    answer: Any, *, human: KeyPair, agent: KeyPair, session_id: str, message_id: str | None = None
+) -> dict[str, Any]:
+    """The ``data`` of a `response.created` event: ``answer`` sealed by ``human`` for ``agent``."""
+    envelope = seal(
+        json.dumps(answer).encode(),
+        sender=human,
+        recipients=[agent.public_key],
+        session_id=session_id,
+        field_name="encryptedResponse",
+    )
+    return {
+        "response": {
+            "id": str(uuid.uuid4()),
+            "messageId": message_id or str(uuid.uuid4()),
+            "responderType": "Human",
+            "responderId": str(uuid.uuid4()),
+            "encryptedResponse": envelope,
+        }
+    }
+
+
+def webhook_body(
+    data: dict[str, Any] | None = None,
+    *,
+    session_id: str = "",
+    type: str = "response.created",  # noqa: A002  # the field's name on the wire
+    event_id: str | None = None,
+    agent_name: str = "deploy-bot",
+    priority: str = "Normal",
+    created_at: datetime | None = None,
+    **fields: Any,
+) -> bytes:
+    """The body of a webhook of profile v1; further ``fields`` are added to it as they are."""
+    event = {
+        "id": event_id or f"evt_{uuid.uuid4().hex}",
+        "type": type,
+        "createdAt": (created_at or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "deliveryId": f"dlv_{uuid.uuid4().hex}",
+        "attempt": 1,
+        "spaceId": "8c0c4a52-0000-4000-8000-000000000001",
+        "agentId": "8c0c4a52-0000-4000-8000-000000000002",
+        "agentName": agent_name,
+        "sessionId": session_id,
+        "priority": priority,
+        "data": data or {},
+    }
+    return json.dumps(event | fields).encode()
+
+
+def signed_headers(body: bytes, *, token: str, secret: str) -> dict[str, str]:
+    """The headers with which Hiloop sends ``body``."""
+    return {
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {token}",
+        "X-Hiloop-Signature": sign(secret.encode(), body),
+    }
+
+
+class MemoryInbox:
+    """An inbox without Redis: keeps what was accepted in ``accepted``; refuses everything while ``is_down``."""
+
+    def __init__(self) -> None:
+        self.accepted: dict[str, Event] = {}
+        self.is_down = False
+
+    async def accept(self, event: Event, _body: bytes, _signature: bytes) -> Accepted:
+        """See `receiver.inbox.Inbox.accept`."""
+        await self.ping()
+        if event.id in self.accepted:
+            return Accepted.DUPLICATE
+        self.accepted[event.id] = event
+        return Accepted.NEW
+
+    async def ping(self) -> None:
+        """See `receiver.inbox.Inbox.ping`."""
+        if self.is_down:
+            raise QueueUnavailable("the queue cannot take the event now; send it again")

@@ -1,0 +1,360 @@
+"""Run the matching handlers of claimed events, one outcome each, and say how each event closes.
+
+Everything here happens on one event loop. Async handlers run on it, plain functions in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+
+from receiver.errors import Discard, InvalidEvent, OpenError, RetryLater, Unverifiable
+from receiver.keyring import Keyring
+from receiver.retry import RetryPolicy
+from workers.job import open_job
+from workers.opened import OpenedEvent
+from workers.progress import Progress
+from workers.registry import RESPONSE_TYPE, Handler, Registry
+
+logger = logging.getLogger("hiloop.dispatch")
+
+# How long a handler whose time is up may take to end after it was cancelled, before its slot is freed regardless.
+CANCEL_GRACE: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An event this worker has claimed, as the script `advance` hands it over.
+
+    ``lives_again``: it was a dead letter and was put back into line. ``accepted_at``: RQ's text of the time.
+    """
+
+    job_id: str
+    execution_id: str
+    body: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    progress: str
+    claims: int
+    lives_again: bool
+    accepted_at: str
+
+    @property
+    def key(self) -> str:
+        """The claim's name in RQ's registries."""
+        return f"{self.job_id}:{self.execution_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How a claim ends, for the script `advance`; ``verb`` and the rest as documented there. ``due`` in seconds."""
+
+    job_id: str
+    execution_id: str
+    verb: str
+    due: float = 0.0
+    progress: str = ""
+    reason: str = ""
+    error: str = ""
+
+    @property
+    def key(self) -> str:
+        """The claim's name in RQ's registries."""
+        return f"{self.job_id}:{self.execution_id}"
+
+    @property
+    def ends_claim(self) -> bool:
+        """Whether the claim is over after it."""
+        return self.verb != "unlane"
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """One claimed event while its handlers run."""
+
+    claimed: Claimed
+    event: OpenedEvent
+    progress: Progress
+    handlers: Sequence[Handler]
+    attempts: list[_Attempt] = field(default_factory=list)
+    reason: str = ""
+    error: str = ""
+    closed: bool = False
+
+
+class Dispatcher:
+    """Runs claimed events.
+
+    ``report`` takes every `Closing`. ``concurrency`` bounds the threads. ``timeout`` in seconds. ``client_for``
+    gives the client for an agent's name, for handlers that ask for one. ``clock`` is seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        keyring: Keyring,
+        secrets: Sequence[bytes],
+        policy: RetryPolicy,
+        timeout: float,
+        concurrency: int,
+        report: Callable[[Closing], None],
+        client_for: Callable[[str], Any],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.registry = registry
+        self.keyring = keyring
+        self.secrets = secrets
+        self.policy = policy
+        self.timeout = timeout
+        self.threads = anyio.CapacityLimiter(concurrency)
+        self.client_for = client_for
+        self.clock = clock
+        self._report = report
+        self._runs: dict[str, _Run] = {}
+
+    def start(self, claimed: Claimed) -> None:
+        """Open one claimed event and start its handlers; returns at once."""
+        try:
+            event = open_job(claimed.body, claimed.signature, secrets=self.secrets, keyring=self.keyring)
+        except (OpenError, Unverifiable) as error:
+            self._close_unopened(claimed, error.reason, f"{type(error).__name__}: {error}")
+            return
+        except InvalidEvent as error:
+            self._close_unopened(claimed, "bad_event", f"InvalidEvent: {error}")
+            return
+        handlers = self.registry.match(event)
+        if not handlers:
+            self._close_unwanted(claimed, event)
+            return
+        progress = Progress.from_json(claimed.progress)
+        if claimed.lives_again:
+            progress.start_over()
+        run = _Run(claimed, event, progress, handlers)
+        self._runs[claimed.key] = run
+        if not any(handler.ordered for handler in handlers):
+            self._report(Closing(claimed.job_id, claimed.execution_id, "unlane"))
+        soon = self.clock() + 0.05
+        waiting = [one for one in handlers if self._is_due(run, one, soon)]
+        run.attempts = [_Attempt(self, run, handler) for handler in waiting]
+        self._close_if_ended(run)
+
+    def release_all(self) -> None:
+        """Stop all handlers and put their events back into line; the tries that were under way do not count."""
+        for run in list(self._runs.values()):
+            for attempt in run.attempts:
+                attempt.release()
+            self._close(run, "release")
+
+    def drop_all(self) -> None:
+        """Stop all handlers without closing their events: somebody else has them now."""
+        for run in list(self._runs.values()):
+            run.closed = True
+            for attempt in run.attempts:
+                attempt.release()
+        self._runs.clear()
+
+    def stop_job(self, job_id: str) -> None:
+        """Stop the handlers of one event, which becomes a dead letter (`rq`'s command "stop-job")."""
+        for run in list(self._runs.values()):
+            if run.claimed.job_id == job_id:
+                for attempt in run.attempts:
+                    attempt.release()
+                run.reason, run.error = "stopped", "stopped by command"
+                self._close(run, "dead")
+
+    def policy_for(self, handler: Handler) -> RetryPolicy:
+        """The worker's retry policy with what the handler overrides."""
+        return self.policy if handler.retries is None else replace(self.policy, retries=handler.retries)
+
+    def attempt_ended(self, run: _Run) -> None:
+        """Called by an attempt when its outcome is in ``run.progress``."""
+        self._close_if_ended(run)
+
+    def _is_due(self, run: _Run, handler: Handler, now: float) -> bool:
+        one = run.progress.of(handler.name)
+        return one.state == "pending" and one.due <= now
+
+    def _close_if_ended(self, run: _Run) -> None:
+        if run.closed or any(not attempt.ended for attempt in run.attempts):
+            return
+        # A handler that a new release has removed no longer counts.
+        mine = Progress({handler.name: run.progress.of(handler.name) for handler in run.handlers})
+        due = mine.next_due
+        if due is not None:
+            self._close(run, "retry", due)
+        elif mine.failed:
+            self._close(run, "dead")
+        else:
+            self._close(run, "done")
+
+    def _close(self, run: _Run, verb: str, due: float = 0.0) -> None:
+        if run.closed:
+            return
+        run.closed = True
+        claimed = run.claimed
+        self._runs.pop(claimed.key, None)
+        if verb == "dead":
+            logger.error("dead letter: event=%s reason=%s error=%s", run.event.id, run.reason, run.error)
+        progress = "" if verb == "done" else run.progress.to_json()
+        self._report(Closing(claimed.job_id, claimed.execution_id, verb, due, progress, run.reason, run.error))
+
+    def _close_unopened(self, claimed: Claimed, reason: str, error: str) -> None:
+        logger.error("dead letter: job=%s reason=%s error=%s", claimed.job_id, reason, error)
+        self._report(Closing(claimed.job_id, claimed.execution_id, "dead", 0.0, claimed.progress, reason, error))
+
+    def _close_unwanted(self, claimed: Claimed, event: OpenedEvent) -> None:
+        if event.type == RESPONSE_TYPE:
+            # A human has decided something: that must not vanish because of a filter with a typo.
+            self._close_unopened(claimed, "no_handler", "no handler wants this answer")
+        else:
+            logger.info("ignored: event=%s type=%r: no handler wants it", event.id, event.type)
+            self._report(Closing(claimed.job_id, claimed.execution_id, "done"))
+
+
+class _Attempt:
+    """One run of one handler. It ends once, whatever its task or thread does afterwards."""
+
+    __slots__ = (
+        "_deadline",
+        "_dispatcher",
+        "_handler",
+        "_progress",
+        "_run",
+        "_started",
+        "_task",
+        "_timed_out",
+        "ended",
+    )
+
+    def __init__(self, dispatcher: Dispatcher, run: _Run, handler: Handler) -> None:
+        self._dispatcher = dispatcher
+        self._run = run
+        self._handler = handler
+        self._progress = run.progress.of(handler.name)
+        self._progress.tries += 1
+        self._started = time.monotonic()
+        self._timed_out = False
+        self.ended = False
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._execute())
+        self._deadline = loop.call_later(self._seconds_allowed, self._expire)
+
+    @property
+    def _seconds_allowed(self) -> float:
+        return self._dispatcher.timeout if self._handler.timeout is None else self._handler.timeout
+
+    def release(self) -> None:
+        """Stop it without an outcome; the try does not count."""
+        if not self.ended:
+            self.ended = True
+            self._progress.tries -= 1
+            self._deadline.cancel()
+            self._task.cancel()
+
+    async def _execute(self) -> None:
+        event = self._run.event if self._progress.tries == 1 else replace(self._run.event, attempt=self._progress.tries)
+        try:
+            await self._call(event)
+        except asyncio.CancelledError:
+            if self._timed_out:
+                self._end_timeout("ended" if self._handler.is_async else "goes on in its thread; its slot is free")
+            elif not self.ended:
+                self._end_failure("handler_error", "CancelledError in the handler")
+        except Discard as control:
+            self._log(logging.INFO, "discarded", control.reason)
+            self._end("done")
+        except RetryLater as control:
+            self._end_failure("handler_error", "RetryLater was raised once too often", asked=control.seconds)
+        except BaseException as error:  # noqa: BLE001  # whatever a handler raises, SystemExit too, is its failure
+            self._end_failure("handler_error", describe(error))
+        else:
+            self._log(logging.INFO, "handled", "")
+            self._end("done")
+
+    async def _call(self, event: OpenedEvent) -> None:
+        handler = self._handler
+        arguments: tuple[Any, ...] = (event,)
+        if handler.wants_client:
+            arguments = (event, self._dispatcher.client_for(event.agent_name))
+        if handler.is_async:
+            await handler.function(*arguments)
+        else:
+            result = await anyio.to_thread.run_sync(
+                handler.function, *arguments, abandon_on_cancel=True, limiter=self._dispatcher.threads
+            )
+            if asyncio.iscoroutine(result):
+                await result  # a plain callable that returns a coroutine, such as a partial of an async function
+
+    def _expire(self) -> None:
+        self._timed_out = True
+        self._task.cancel()
+        self._deadline = asyncio.get_running_loop().call_later(CANCEL_GRACE, self._abandon)
+
+    def _abandon(self) -> None:
+        self._end_timeout("ignores its cancellation; its slot is free")
+
+    def _end_timeout(self, what_now: str) -> None:
+        if not self.ended:
+            self._log(logging.WARNING, "timed out", f"after {self._seconds_allowed:g} s; the handler {what_now}")
+            self._end_failure("timeout", f"{self._handler.name} took longer than {self._seconds_allowed:g} s")
+
+    def _end_failure(self, reason: str, error: str, asked: float | None = None) -> None:
+        if self.ended:
+            return
+        delay = self._dispatcher.policy_for(self._handler).delay(self._progress.tries, random.random, asked)
+        if delay is None:
+            self._run.reason, self._run.error = reason, error
+            self._log(logging.ERROR, "failed for good", error)
+            self._end("dead")
+        else:
+            self._progress.due = self._dispatcher.clock() + delay
+            self._log(logging.WARNING, "failed", f"{error}; next try in {delay:.1f} s")
+            self._end("pending")
+
+    def _end(self, state: str) -> None:
+        if not self.ended:
+            self.ended = True
+            self._deadline.cancel()
+            self._progress.state = state
+            self._dispatcher.attempt_ended(self._run)
+
+    def _log(self, level: int, what: str, detail: str) -> None:
+        if logger.isEnabledFor(level):
+            logger.log(
+                level,
+                "%s: event=%s type=%r session=%r handler=%s attempt=%d ms=%.1f%s",
+                what,
+                self._run.event.id,
+                self._run.event.type,
+                self._run.event.session_id,
+                self._handler.name,
+                self._progress.tries,
+                (time.monotonic() - self._started) * 1000,
+                f" {detail}" if detail else "",
+            )
+
+
+def describe(error: BaseException) -> str:
+    """Type and place of an error, for logs and Redis. Never its text, which may quote what a human wrote."""
+    place = _innermost(error.__traceback__)
+    return f"{type(error).__name__} at {place}" if place else type(error).__name__
+
+
+def _innermost(traceback: TracebackType | None) -> str:
+    place = ""
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if "site-packages" not in code.co_filename or not place:
+            place = f"{Path(code.co_filename).name}:{traceback.tb_lineno} in {code.co_name}"
+        traceback = traceback.tb_next
+    return place

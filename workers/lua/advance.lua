@@ -1,0 +1,234 @@
+#!lua flags=allow-oom
+-- Close what has ended, promote what is due, claim what fits: one atomic step, so that a kill at any moment leaves an
+-- event either in line or claimed. Allowed to run when memory is full, since closing is what frees it.
+-- ARGV: worker, lease (ms), how many to claim, how many are in flight once these closings are done,
+--       how long dead letters are kept (s), number of closings, then for every closing:
+--       job id, execution id, verb, due (ms), progress, reason, error;
+--       then, only after a reply was lost: 'resync' and every claim (job:execution) the worker knows it holds.
+-- Verbs: done, retry (at `due`), dead, release (back into line, no try spent), unlane (let successors go on already).
+-- Returns {answers, claimed, suspended, alone, next due (ms) or -1}; an answer is 1, or 0 where the claim was no longer ours;
+-- a claimed event is {job id, execution id, body, signature, progress, claims, lives again, accepted at}.
+
+local worker, lease, want, in_flight, keep = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local now = now_ms()
+local time = rq_time(now)
+local held = WORKER .. worker .. ':executions'
+
+-- Give a claim up. False if it is no longer ours: the lease ended and somebody else has the event.
+local function give_up(job, execution, queue)
+  local claim = job .. ':' .. execution
+  if redis.call('DEL', EXECUTION .. claim) == 0 then
+    return false
+  end
+  redis.call('SREM', held, claim)
+  redis.call('ZREM', WIP .. queue, claim)
+  redis.call('DEL', EXECUTIONS .. job)
+  return true
+end
+
+local count = {handled = 0, retried = 0, released = 0, lost = 0}
+
+local function close(job, execution, verb, due, progress, reason, err)
+  local queue, lane = unpack(redis.call('HMGET', JOB .. job, 'origin', 'lane'))
+  if verb == 'unlane' then
+    if redis.call('EXISTS', EXECUTION .. job .. ':' .. execution) == 1 then
+      leave_lane(job, lane or '')
+      redis.call('HSET', JOB .. job, 'lane', '')
+    end
+    return 1
+  end
+  if not queue or not give_up(job, execution, queue) then
+    count.lost = count.lost + 1
+    return 0
+  end
+  if verb == 'done' then
+    redis.call('DEL', JOB .. job)
+    leave_lane(job, lane)
+    count.handled = count.handled + 1
+  elseif verb == 'dead' then
+    redis.call('HSET', JOB .. job, 'progress', progress)
+    bury(job, queue, lane, now, tonumber(keep), reason, err)
+  elseif verb == 'retry' then
+    redis.call('HSET', JOB .. job, 'status', 'scheduled', 'progress', progress, 'crashes', 0)
+    redis.call('ZADD', SCHEDULED .. queue, tonumber(due) / 1000, job)
+    count.retried = count.retried + 1
+  else -- release
+    redis.call('HSET', JOB .. job, 'progress', progress)
+    line_up(job, queue, true)
+    count.released = count.released + 1
+  end
+  return 1
+end
+
+local answers = {}
+for i = 7, 6 + tonumber(ARGV[6]) * 7, 7 do
+  answers[#answers + 1] = close(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
+end
+for name, number in pairs(count) do
+  if number > 0 then
+    redis.call('HINCRBY', COUNTERS, name, number)
+  end
+end
+if count.handled > 0 then
+  redis.call('HINCRBY', WORKER .. worker, 'successful_job_count', count.handled)
+end
+
+-- Promote retries that are due; the next one's time tells the worker when to look again.
+local next_due = -1
+for _, queue in ipairs(PRIORITY_QUEUES) do
+  local first = redis.call('ZRANGE', SCHEDULED .. queue, 0, 0, 'WITHSCORES')
+  if first[1] and tonumber(first[2]) * 1000 <= now then
+    for _, job in ipairs(redis.call('ZRANGEBYSCORE', SCHEDULED .. queue, '-inf', now / 1000, 'LIMIT', 0, 100)) do
+      redis.call('ZREM', SCHEDULED .. queue, job)
+      if redis.call('EXISTS', JOB .. job) == 1 then
+        line_up(job, queue)
+      end
+    end
+    first = redis.call('ZRANGE', SCHEDULED .. queue, 0, 0, 'WITHSCORES')
+  end
+  if first[1] and (next_due < 0 or tonumber(first[2]) * 1000 < next_due) then
+    next_due = math.max(now, math.ceil(tonumber(first[2]) * 1000))
+  end
+end
+
+-- May this job run now? One that was put into the line from outside (`rq requeue`) must queue in its lane first.
+local function has_turn(job, queue, status, lane)
+  if status ~= 'queued' then
+    return false -- an entry left over: the job is already somewhere else, or gone
+  end
+  if lane == '' then
+    return true
+  end
+  local first = redis.call('LINDEX', LANE .. lane, 0)
+  if first == job then
+    return true
+  end
+  redis.call('RPUSH', LANE .. lane, job)
+  if not first then
+    return true
+  end
+  defer(job, queue, now)
+  return false
+end
+
+local claimed = {}
+
+-- {status, lane, queue, body, signature, progress, died at, accepted at}
+local function read(job)
+  return redis.call('HMGET', JOB .. job, 'status', 'lane', 'origin', 'body', 'signature', 'progress', 'died_at',
+    'created_at')
+end
+
+local function hand_over(job, execution, fields, claims)
+  claimed[#claimed + 1] = {job, execution, fields[4], fields[5] or '', fields[6] or '', claims, fields[7] and 1 or 0,
+    fields[8] or ''}
+end
+
+local function claim(job)
+  local fields = read(job)
+  local lane, queue = fields[2] or '', fields[3]
+  if not queue then
+    return -- deleted from outside (`rq empty`, a dashboard)
+  end
+  if not fields[4] then
+    bury(job, queue, lane, now, tonumber(keep), 'not_an_event', 'a job that no receiver has written')
+    return
+  end
+  if not has_turn(job, queue, fields[1], lane) then
+    return
+  end
+  -- Unique even where a failover has turned the counter back.
+  local execution = string.sub(worker, 1, 8) .. string.format('%x', redis.call('INCR', TURN))
+  local key = job .. ':' .. execution
+  redis.call('HSET', JOB .. job, 'status', 'started', 'started_at', time, 'last_heartbeat', time, 'worker_name', worker)
+  if fields[7] then -- a dead letter that lives again
+    redis.call('HDEL', JOB .. job, 'died_at', 'reason', 'error', 'exc_info', 'ended_at', 'crashes')
+    redis.call('PERSIST', JOB .. job)
+  end
+  redis.call('HSET', EXECUTION .. key, 'id', execution, 'job_id', job, 'created_at', now / 1000,
+    'last_heartbeat', now / 1000, 'worker_name', worker)
+  redis.call('ZADD', EXECUTIONS .. job, '+inf', execution)
+  -- RQ's own maintenance must never take a claim back: leases decide.
+  redis.call('ZADD', WIP .. queue, '+inf', key)
+  redis.call('SADD', held, key)
+  hand_over(job, execution, fields, redis.call('HINCRBY', JOB .. job, 'claims', 1))
+end
+
+-- A reply was lost on the way: hand over again what we claimed for this worker without its knowing.
+local closings_end = 6 + tonumber(ARGV[6]) * 7
+if ARGV[closings_end + 1] == 'resync' then
+  local known = {}
+  for i = closings_end + 2, #ARGV do
+    known[ARGV[i]] = true
+  end
+  for _, key in ipairs(redis.call('SMEMBERS', held)) do
+    if not known[key] then
+      local job, execution = string.match(key, '^(.*):(.-)$')
+      local fields = read(job)
+      if fields[4] then
+        hand_over(job, execution, fields, tonumber(redis.call('HGET', JOB .. job, 'claims')))
+      end
+    end
+  end
+end
+
+local suspended = redis.call('EXISTS', SUSPENDED)
+local alone = 0
+if want > 0 and suspended == 0 then
+  redis.call('ZADD', LEASES, now + lease, worker)
+  -- An event that was in flight at two crashes may have caused them: it runs alone, on one worker at a time.
+  if redis.call('EXISTS', ISOLATED) == 1 then
+    local isolator = redis.call('GET', ISOLATOR)
+    if not isolator or isolator == worker then
+      redis.call('SET', ISOLATOR, worker, 'PX', lease)
+      alone = 1
+      if in_flight == 0 then
+        while #claimed == 0 and redis.call('EXISTS', ISOLATED) == 1 do
+          claim(redis.call('LPOP', ISOLATED))
+        end
+        if #claimed == 0 then
+          alone = 0
+        end
+      end
+    end
+  end
+  if alone == 0 then
+    local left, total = {}, 0
+    for i, queue in ipairs(PRIORITY_QUEUES) do
+      left[i] = redis.call('LLEN', QUEUE .. queue)
+      total = total + left[i]
+    end
+    local turn = total > 0 and tonumber(redis.call('GET', TURN) or '0') or 0
+    while #claimed < want and total > 0 do
+      turn = turn + 1
+      -- The most urgent first; but every eighth claim starts with another priority in turn, so that none starves.
+      local first = turn % 8 == 0 and math.floor(turn / 8) % #PRIORITY_QUEUES or 0
+      for step = 0, #PRIORITY_QUEUES - 1 do
+        local i = (first + step) % #PRIORITY_QUEUES + 1
+        if left[i] > 0 then
+          local job = redis.call('LPOP', QUEUE .. PRIORITY_QUEUES[i])
+          left[i] = left[i] - 1
+          total = total - 1
+          if job then
+            claim(job)
+          end
+          break
+        end
+      end
+    end
+    if total > 0 then
+      wake() -- more than fits here: another worker may have room
+    end
+  end
+end
+
+local busy = in_flight + #claimed > 0
+if redis.call('EXISTS', WORKER .. worker) == 1 then
+  redis.call('HSET', WORKER .. worker, 'state', suspended == 1 and 'suspended' or busy and 'busy' or 'idle')
+end
+if #claimed < want and alone == 0 then
+  redis.call('SADD', WAITING, worker)
+else
+  redis.call('SREM', WAITING, worker)
+end
+return {answers, claimed, suspended, alone, next_due}

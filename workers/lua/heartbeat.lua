@@ -1,0 +1,97 @@
+#!lua flags=allow-oom
+-- Prove that a worker lives, and take back what dead workers held.
+-- ARGV: worker, lease (ms), crashes after which an event is a dead letter, how long dead letters are kept (s),
+--       birth (1: the worker starts; 0: it goes on; -1: it ends), then field, value, … of its RQ record.
+-- Returns 1 if the worker's lease was unbroken (or it is new), 0 if others may have taken its events.
+
+local worker, lease, max_crashes, keep = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local birth = tonumber(ARGV[5])
+local now = now_ms()
+
+local function forget(name)
+  redis.call('ZREM', LEASES, name)
+  redis.call('SREM', WAITING, name)
+  redis.call('DEL', WORKER .. name, WORKER .. name .. ':executions')
+  redis.call('SREM', WORKERS, WORKER .. name)
+  for _, queue in ipairs(PRIORITY_QUEUES) do
+    redis.call('SREM', WORKERS .. ':' .. queue, WORKER .. name)
+  end
+end
+
+local function take_back(job, execution)
+  local claim = job .. ':' .. execution
+  redis.call('DEL', EXECUTION .. claim, EXECUTIONS .. job)
+  local queue, lane = unpack(redis.call('HMGET', JOB .. job, 'origin', 'lane'))
+  if not queue then
+    return
+  end
+  redis.call('ZREM', WIP .. queue, claim)
+  redis.call('HINCRBY', COUNTERS, 'taken_back', 1)
+  local crashes = redis.call('HINCRBY', JOB .. job, 'crashes', 1)
+  if crashes >= max_crashes then
+    bury(job, queue, lane or '', now, keep, 'worker_lost', 'its worker died ' .. crashes .. ' times')
+  elseif crashes == 1 then
+    line_up(job, queue, true)
+  else
+    redis.call('HSET', JOB .. job, 'status', 'queued')
+    redis.call('RPUSH', ISOLATED, job)
+  end
+end
+
+local function take_back_all(name)
+  for _, claim in ipairs(redis.call('SMEMBERS', WORKER .. name .. ':executions')) do
+    local job, execution = string.match(claim, '^(.*):(.-)$')
+    take_back(job, execution)
+  end
+  forget(name)
+end
+
+-- Nobody was heard for long: Redis itself was away, or all workers were. A lease counts only time in which somebody was
+-- there to see its worker: else whoever comes back first would take the others for dead.
+local last = tonumber(redis.call('GET', BEAT) or now)
+redis.call('SET', BEAT, now)
+if now - last > lease * 2 / 3 then
+  for _, name in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
+    redis.call('ZINCRBY', LEASES, now - last, name)
+  end
+end
+
+if birth == -1 then
+  take_back_all(worker) -- empty after an orderly stop
+  return 1
+end
+
+local known = redis.call('ZSCORE', LEASES, worker)
+redis.call('ZADD', LEASES, now + lease, worker)
+redis.call('HSET', WORKER .. worker, unpack(ARGV, 6))
+redis.call('EXPIRE', WORKER .. worker, math.ceil(lease / 1000) * 2 + 60)
+redis.call('SADD', WORKERS, WORKER .. worker)
+for _, queue in ipairs(PRIORITY_QUEUES) do
+  redis.call('SADD', WORKERS .. ':' .. queue, WORKER .. worker)
+  redis.call('SADD', QUEUES, QUEUE .. queue)
+end
+
+local taken = false
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, 10)) do
+  take_back_all(name)
+  taken = true
+end
+if taken then
+  wake()
+end
+
+-- A lane whose first job was deleted from outside (`rq empty`, a dashboard) would wait for it for ever: look at a few
+-- waiting jobs, others every time.
+for _, queue in ipairs(PRIORITY_QUEUES) do
+  for _, job in ipairs(redis.call('ZRANDMEMBER', DEFERRED .. queue, 10)) do
+    local lane = redis.call('HGET', JOB .. job, 'lane')
+    local first = lane and redis.call('LINDEX', LANE .. lane, 0)
+    if not lane then
+      redis.call('ZREM', DEFERRED .. queue, job)
+    elseif first and redis.call('EXISTS', JOB .. first) == 0 then
+      leave_lane(first, lane)
+      wake()
+    end
+  end
+end
+return (known or birth == 1) and 1 or 0

@@ -1,0 +1,56 @@
+"""The event a handler gets: verified, opened, and pleasant to read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from receiver.envelope import open_fields
+from receiver.events import Event
+from receiver.keyring import Keyring
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedEvent:
+    """What happened, with its content opened.
+
+    ``id`` is the same at every try and redelivery: use it to make what you do idempotent. ``response`` is the
+    human's answer: the ``action`` of a button, an object of question id → answer for a form, or None for events that
+    are no answer. Only sealed content gets there, never what the relay wrote in plaintext. ``data`` is the event's
+    data with every encrypted field replaced by its plaintext. ``attempt`` counts this handler's tries from 1.
+    ``senders`` are the ids of the keys that sealed the content. ``created_at`` is in UTC, or None if the platform
+    gave no readable time.
+    """
+
+    id: str
+    type: str
+    session_id: str
+    agent_id: str
+    agent_name: str
+    space_id: str
+    priority: str
+    created_at: datetime | None
+    response: Any = field(repr=False)
+    data: dict[str, Any] = field(repr=False)
+    senders: tuple[str, ...]
+    attempt: int = 1
+
+
+def open_event(event: Event, keyring: Keyring) -> OpenedEvent:
+    """Open all encrypted fields of ``event``. Raises `receiver.errors.OpenError` where one does not open."""
+    fields = open_fields(event.payload, keyring=keyring, session_id=event.session_id)
+    data = fields.value.get("data")
+    return OpenedEvent(
+        id=event.id,
+        type=event.type,
+        session_id=event.session_id,
+        agent_id=event.agent_id,
+        agent_name=event.agent_name,
+        space_id=event.space_id,
+        priority=event.priority,
+        created_at=event.created_at,
+        response=fields.first.get("response"),
+        data=data if isinstance(data, dict) else {},
+        senders=fields.senders,
+    )

@@ -1,0 +1,93 @@
+"""Put a worker together from its settings, and run it."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from receiver.connections import connect
+from receiver.errors import ConfigurationError
+from receiver.keyring import KeyPair, Keyring
+from receiver.retry import RetryPolicy
+from receiver.settings import WorkerSettings
+from workers.dispatch import Closing, Dispatcher
+from workers.registry import Registry, registry
+from workers.worker import HiloopWorker
+
+logger = logging.getLogger("hiloop.worker")
+
+# A command to Redis that hangs longer than this is given up, and asked about again.
+REDIS_TIMEOUT = 5.0
+
+
+def keyring_of(settings: WorkerSettings) -> Keyring:
+    """The agent's keys: explicit ones first, then the one derived from the API key.
+
+    Raises `ConfigurationError` for a key that is none.
+    """
+    try:
+        pairs = [KeyPair.from_base64(text) for text in settings.agent_keys]
+    except ValueError as error:
+        raise ConfigurationError([f"HILOOP_AGENT_KEYS: {error}"]) from None
+    if settings.api_key:
+        pairs.append(KeyPair.from_api_key(settings.api_key))
+    return Keyring(pairs)
+
+
+def import_handlers(settings: WorkerSettings) -> Registry:
+    """Import the user's modules, which register their handlers. Raises `ConfigurationError` with what to mend."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    problems = []
+    for name in settings.handlers:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            missing = error.name or name
+            where = "in this folder or installed" if missing == name else f"imported by {name}"
+            problems.append(f"HILOOP_HANDLERS names {name}, but there is no module {missing} {where}")
+        except Exception as error:  # noqa: BLE001  # a user's module may raise anything
+            problems.append(f"HILOOP_HANDLERS names {name}, which fails when imported: {type(error).__name__}: {error}")
+    if not problems and not len(registry):
+        names = ", ".join(settings.handlers)
+        problems.append(f"HILOOP_HANDLERS names {names}, which registers no handler; decorate one with @on_response()")
+    if problems:
+        raise ConfigurationError(problems)
+    return registry
+
+
+def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
+    """A worker over Redis. Raises `ConfigurationError` for a key that is none."""
+    keyring = keyring_of(settings)
+
+    def make_dispatcher(report: Callable[[Closing], None]) -> Dispatcher:
+        return Dispatcher(
+            handlers,
+            keyring=keyring,
+            secrets=settings.webhook_secrets,
+            policy=RetryPolicy(settings.retries, settings.retry_base, settings.retry_max),
+            timeout=settings.timeout,
+            concurrency=settings.concurrency,
+            report=report,
+            client_for=lambda _agent: None,
+        )
+
+    # No retries below: a claim that is sent twice would lose the first one's events until a resync.
+    return HiloopWorker(settings, connect(settings, timeout=REDIS_TIMEOUT, retries=0), make_dispatcher)
+
+
+def run_worker(settings: WorkerSettings) -> NoReturn:
+    """Run a worker until it is told to stop, then end this process: 0 if nothing was left in flight."""
+    worker = make_worker(settings, import_handlers(settings))
+    done = worker.work()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of handlers that ignore their timeout would keep the interpreter from ending.
+    os._exit(0 if done else 1)

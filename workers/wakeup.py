@@ -1,0 +1,100 @@
+"""Wait for Redis messages, other threads and signals at once, in one `select`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+from redis.exceptions import RedisError
+
+logger = logging.getLogger("hiloop.worker")
+
+
+class Wakeup:
+    """Wakes the worker's main thread.
+
+    ``channels``: Redis channels to listen on; the first one only wakes, the messages of the others are commands.
+    Without a connection the worker still polls, so a subscription that breaks costs latency and nothing else.
+    """
+
+    def __init__(self, connection: redis.Redis, channels: Sequence[str]) -> None:
+        self._connection = connection
+        self._channels = channels
+        self._subscription: Any = None
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self._rung = False
+        self._watches_signals = False
+
+    def ring(self) -> None:
+        """Wake the main thread, from any thread."""
+        if not self._rung:
+            self._rung = True
+            self._write()
+
+    def watch_signals(self) -> None:
+        """Let signals wake the main thread too; must be called in it."""
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        self._watches_signals = True
+
+    def wait(self, seconds: float) -> list[bytes] | None:
+        """Wait for at most ``seconds``. Returns commands that have arrived, or None if Redis sent nothing."""
+        watched: list[Any] = [self._reader]
+        redis_socket = self._redis_socket()
+        if redis_socket is not None:
+            watched.append(redis_socket)
+        ready, _, _ = select.select(watched, [], [], seconds)
+        if self._reader in ready:
+            self._rung = False
+            self._drain()
+        return self._messages() if redis_socket is not None and redis_socket in ready else None
+
+    def close(self) -> None:
+        """Give everything back."""
+        if self._watches_signals:
+            signal.set_wakeup_fd(-1)
+        self._unsubscribe()
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def _write(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # a full pipe wakes as well
+            os.write(self._writer, b"!")
+
+    def _drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._reader, 4096):
+                pass
+
+    def _redis_socket(self) -> Any:
+        try:
+            if self._subscription is None:
+                self._subscription = self._connection.pubsub()  # type: ignore[no-untyped-call]  # redis-py's own gap
+                self._subscription.subscribe(*self._channels)
+            return self._subscription.connection._sock  # noqa: SLF001  # redis-py offers no way to select on it
+        except (RedisError, OSError, AttributeError):
+            self._unsubscribe()
+            return None
+
+    def _messages(self) -> list[bytes]:
+        commands: list[bytes] = []
+        try:
+            while (message := self._subscription.get_message(timeout=0)) is not None:
+                if message["type"] == "message" and message["channel"] != self._channels[0].encode():
+                    commands.append(message["data"])
+        except (RedisError, OSError):
+            self._unsubscribe()
+        return commands
+
+    def _unsubscribe(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            with contextlib.suppress(RedisError, OSError):
+                subscription.close()
