@@ -1,4 +1,4 @@
-"""What goes wrong on the wire, against real servers that misbehave: retries, limits, and each failure as one of ours."""
+"""What goes wrong on the wire, against real servers that misbehave: retries, limits, failures that become ours."""
 
 from __future__ import annotations
 
