@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -157,6 +158,16 @@ def test_acting_as_another_agent_shares_connections(client: Any, human: Any) -> 
     assert client.create_session("Still open").agent_name == "deploy-bot"
     with pytest.raises(ValidationFailed, match="agent_name"):
         client.acting_as("")
+
+
+def test_threads_may_share_a_client(hiloop: Any) -> None:
+    with HiloopClient(hiloop.api_key, "deploy-bot", base_url=hiloop.url, agent_keys=()) as client:
+        with ThreadPoolExecutor(8) as threads:
+            made = list(
+                threads.map(lambda number: client.acting_as(f"bot-{number % 3}").create_session("t"), range(24))
+            )
+        assert len({session.id for session in made}) == 24
+        assert {session.agent_name for session in made} == {"bot-0", "bot-1", "bot-2"}
 
 
 def test_both_clients_offer_the_same_calls() -> None:

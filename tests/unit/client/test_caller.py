@@ -11,7 +11,6 @@ from receiver.client import (
     AsyncHiloopClient,
     AuthenticationFailed,
     HiloopClient,
-    HiloopError,
     Retries,
     ValidationFailed,
 )
@@ -139,9 +138,3 @@ def test_reprs_hold_no_secret() -> None:
         assert repr(client) == "<HiloopClient bot at https://hiloop.example.com>"
     assert API_KEY not in shown
     assert AGENT_KEY not in shown
-
-
-def test_error_reads_well() -> None:
-    error = HiloopError("Gone.", status=404, code="not_found", request_id="req_1", hint="look elsewhere")
-    assert str(error) == "Gone. (status 404, not_found, request req_1); look elsewhere"
-    assert str(HiloopError("Gone.")) == "Gone. (api_error)"
