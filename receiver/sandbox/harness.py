@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 import threading
 from collections.abc import Sequence
@@ -77,6 +78,11 @@ class LocalHiloop:
 
     def __repr__(self) -> str:
         return f"<LocalHiloop at {self.url}>"
+
+    @property
+    def is_public(self) -> bool:
+        """Whether other machines may reach it."""
+        return not ipaddress.ip_address(self._socket.getsockname()[0]).is_loopback
 
     @property
     def page_url(self) -> str:
