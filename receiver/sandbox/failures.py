@@ -9,7 +9,7 @@ from typing import Final, ParamSpec, TypeVar
 import click
 
 from receiver.errors import ConfigurationError
-from receiver.sandbox.problems import NothingToAnswer, Problem, SandboxError, Unreachable, WrongAnswer
+from receiver.sandbox.problems import CannotListen, NothingToAnswer, Problem, SandboxError, Unreachable, WrongAnswer
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -53,6 +53,8 @@ def _failure(error: SandboxError | ConfigurationError) -> Failure:
         case Unreachable():
             hint = "start one with `hiloop-receiver sandbox`, or say where it is with --url"
             return Failure(str(error), hint, UNREACHABLE)
+        case CannotListen():
+            return Failure(str(error), "choose another with --port; --port 0 takes any that is free", FAILED)
         case NothingToAnswer():
             hint = "let an agent send a message first, or wait longer with --wait 30s"
             return Failure(str(error), hint, NOT_FOUND)

@@ -33,7 +33,7 @@ class LocalHiloop:
 
     ``speed`` is how fast time runs for retries; ``auto`` lets the human answer by itself, with this action or by these
     rules, ``after`` so many seconds; ``faults`` are those of the webhook, spelled as in `faults.spelled`. ``url`` is
-    what `HILOOP_BASE_URL` holds. Raises `SandboxError` if the port is taken, `ConfigurationError` for a bad state file.
+    what `HILOOP_BASE_URL` holds. Raises `CannotListen` if the port is taken, `ConfigurationError` for a bad state file.
     """
 
     def __init__(

@@ -34,7 +34,9 @@ class Target:
         except FileNotFoundError:
             hint = "start `hiloop-receiver sandbox` first; if it runs with --state, give the same --state here"
             raise Failure(f"there is no {self.identity_file}", hint, NOT_FOUND) from None
-        return Human(self.url, who.human)
+        human = Human(self.url, who.human)
+        click.get_current_context().call_on_close(human.close)
+        return human
 
     def report(self, sentence: str, **facts: Any) -> None:
         """Print what was done."""
@@ -102,9 +104,10 @@ def response(target: Target, action: str, session: str | None, message_id: str |
 @explained
 def form(target: Target, answers: tuple[str, ...], session: str | None, message_id: str | None, wait: float) -> None:
     """Fill in and send the form of the message that waits for an answer."""
+    given = _by_question(answers)
     human = target.human()
     message = _chosen(human, session, message_id, wait)
-    human.answer_form(_by_question(answers), message=message)
+    human.answer_form(given, message=message)
     target.report(f"sent the form in session {message.session_id}", sessionId=message.session_id, messageId=message.id)
 
 
@@ -136,6 +139,7 @@ def session_closed(target: Target, session: str | None) -> None:
 def webhook_test(target: Target, webhook_id: str | None) -> None:
     """Send a test event to the webhooks."""
     admin = Admin(target.url)
+    click.get_current_context().call_on_close(admin.close)
     webhooks = [webhook_id] if webhook_id else [each["id"] for each in admin.webhooks()]
     if not webhooks:
         raise Failure("there are no webhooks", "start the sandbox with --webhook URL", NOT_FOUND)
