@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from receiver.sandbox.calls import Caller
@@ -79,13 +80,17 @@ class Admin:
         """Let time run ``speed`` times as fast as the wall clock, also for retries that are waiting already."""
         self._api.call("PUT", "/admin/api/clock", {"speed": speed})
 
+    def notices(self, seconds: float) -> AbstractContextManager[Iterator[dict[str, Any]]]:
+        """What happens from here on, for ``seconds``: ``{"type", "sessionId", "delivery"?}`` each."""
+        return self._api.notices("/admin/api/events", seconds)
+
     def wait_until_settled(self, *, timeout: float = 10.0) -> list[dict[str, Any]]:
         """All deliveries, newest first, as soon as none is pending.
 
         Raises `NothingToAnswer` if some still are after ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
-        with self._api.notices(timeout) as notices:
+        with self.notices(timeout) as notices:
             while self.stats()["pending"]:
                 if next(notices, None) is None or time.monotonic() > deadline:
                     raise NothingToAnswer(f"deliveries are still pending after {timeout:g} s")

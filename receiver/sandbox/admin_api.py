@@ -19,6 +19,7 @@ from receiver.sandbox.delivery import Deliverer, statistics
 from receiver.sandbox.faults import Faults
 from receiver.sandbox.fields import Fields
 from receiver.sandbox.hiloop import Hiloop
+from receiver.sandbox.news import stream
 from receiver.sandbox.problems import not_found
 from receiver.sandbox.records import Delivery, Webhook, camel
 from receiver.sandbox.web import Endpoint, answer, page, read_fields, whole
@@ -66,6 +67,7 @@ class AdminApi:
             ("GET", "/agents", self.list_agents),
         )
         routes = [Route(path, _endpoint(act), methods=[method]) for method, path, act in table]
+        routes.append(Route("/events", self.events, methods=["GET"]))
         return [Mount("/admin/api", routes=routes)]
 
     def _webhook(self, request: Request) -> Webhook:
@@ -163,6 +165,10 @@ class AdminApi:
         self._deliverer.retry(delivery)
         return answer(delivery.as_json(), 202)
 
+    async def events(self, request: Request) -> Response:
+        """Server-sent events about everything, also about attempts to deliver."""
+        return stream(request, self._hiloop.feed, lambda _notice: True)
+
     def get_clock(self, _request: Request, _body: Fields) -> Response:
         """How fast time runs."""
         return answer({"speed": self._clock.speed})
@@ -178,11 +184,7 @@ class AdminApi:
         """The agents, for whom webhooks can be scoped."""
         members = self._hiloop.state.members.values()
         return whole(
-            [
-                {"id": each.id, "name": each.name, "spaceId": each.space_id}
-                for each in members
-                if each.type == "Agent"
-            ]
+            [{"id": each.id, "name": each.name, "spaceId": each.space_id} for each in members if each.type == "Agent"]
         )
 
 

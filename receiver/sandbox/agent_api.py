@@ -42,9 +42,7 @@ class ApiKeys:
     def __init__(self, api_keys: list[str], rate_limit: float | None = None) -> None:
         self._hashes = {hashlib.sha256(each.encode()).digest() for each in api_keys}
         self._rate_limit = rate_limit
-        self._allowance: dict[
-            bytes, tuple[float, float]
-        ] = {}  # hash → requests that are left, and as of when
+        self._allowance: dict[bytes, tuple[float, float]] = {}  # hash → requests that are left, and as of when
 
     def admit(self, request: Request) -> None:
         """Let the caller in, or raise 401, 403 (a provisioning key) or 429."""

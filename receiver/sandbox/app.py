@@ -120,9 +120,7 @@ class Guard:
     def _problem(self, request: Request) -> Problem | None:
         host = request.headers.get("host", "")
         if _name(f"//{host}") not in self._hosts:
-            return Problem(
-                403, "forbidden_host", "the sandbox does not answer under this name; see --allow-host"
-            )
+            return Problem(403, "forbidden_host", "the sandbox does not answer under this name; see --allow-host")
         origin = request.headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
             return Problem(403, "forbidden_origin", "another site must not act as the human")

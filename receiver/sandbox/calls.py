@@ -44,14 +44,12 @@ class Caller:
             cursor = page["nextCursor"]
 
     @contextmanager
-    def notices(self, seconds: float) -> Iterator[Iterator[dict[str, Any]]]:
-        """What happens from here on, for ``seconds``: an iterator that ends when they are over."""
+    def notices(self, path: str, seconds: float) -> Iterator[Iterator[dict[str, Any]]]:
+        """What the stream at ``path`` tells from here on: an iterator that ends after ``seconds``."""
         query = {"timeout": f"{max(0.0, seconds):.3f}"}
         with (
             self._reached(),
-            self._client.stream(
-                "GET", "/human/api/events", params=query, timeout=seconds + _TIMEOUT
-            ) as answer,
+            self._client.stream("GET", path, params=query, timeout=seconds + _TIMEOUT) as answer,
         ):
             if answer.is_error:
                 answer.read()
@@ -78,6 +76,4 @@ def _value(answer: httpx.Response) -> Any:
         error = value["error"]
         raise Problem(answer.status_code, error["code"], error["message"], details=error.get("details", ()))
     except (ValueError, KeyError, TypeError):
-        raise Unreachable(
-            f"what answers at {answer.url.host} is no sandbox (status {answer.status_code})"
-        ) from None
+        raise Unreachable(f"what answers at {answer.url.host} is no sandbox (status {answer.status_code})") from None

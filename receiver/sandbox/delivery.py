@@ -20,7 +20,7 @@ import httpx
 
 from receiver.sandbox.clock import Clock, timestamp
 from receiver.sandbox.faults import Faults
-from receiver.sandbox.feed import Feed
+from receiver.sandbox.feed import DELIVERY_ATTEMPTED, Feed
 from receiver.sandbox.ids import new_id
 from receiver.sandbox.records import Delivery, Event, Webhook
 from receiver.sandbox.state import State
@@ -174,7 +174,7 @@ class Deliverer:
 
     def _note(self, delivery: Delivery) -> None:
         self._changed()
-        self._feed.publish("delivery.attempted", delivery.session_id, delivery=delivery.as_json())
+        self._feed.publish(DELIVERY_ATTEMPTED, delivery.session_id, delivery=delivery.as_json())
 
     async def _later(self, delivery: Delivery, delay: float) -> None:
         await self._clock.sleep(delay)

@@ -86,9 +86,7 @@ def spelled(text: str) -> Fault:
             )
         except (ValueError, Problem):
             pass  # said below, in the words of the command line
-    raise ValueError(
-        f"a fault is one of {', '.join(KINDS)}; with :2s seconds of delay, x3 times, @10% probability"
-    )
+    raise ValueError(f"a fault is one of {', '.join(KINDS)}; with :2s seconds of delay, x3 times, @10% probability")
 
 
 def _checked(kind: Any = None, times: Any = None, probability: Any = 1.0, seconds: Any = _DELAY) -> Fault:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
+
+# Of interest to the admin only; all other notices are about sessions.
+DELIVERY_ATTEMPTED: Final = "delivery.attempted"
 
 Notice = dict[str, Any]  # {"type", "sessionId"} and what little else is no secret
 

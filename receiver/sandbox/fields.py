@@ -54,11 +54,7 @@ class Fields:
     def texts(self, name: str, *, limit: int = 100) -> list[str]:
         """A list of at most ``limit`` strings; empty if absent."""
         value = self.body.get(name) or []
-        if (
-            not isinstance(value, list)
-            or len(value) > limit
-            or not all(isinstance(each, str) for each in value)
-        ):
+        if not isinstance(value, list) or len(value) > limit or not all(isinstance(each, str) for each in value):
             self.wrong(name, f"must be a list of at most {limit} strings")
             return []
         return value
@@ -96,9 +92,7 @@ class Fields:
                 return value
         except ValueError:
             pass
-        self.wrong(
-            name, "must be a version 4 UUID in lower case: the sender chooses it, as sealed fields contain it"
-        )
+        self.wrong(name, "must be a version 4 UUID in lower case: the sender chooses it, as sealed fields contain it")
         return ""
 
     def public_key(self, name: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 import threading
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ class LocalHiloop:
 
     ``speed`` is how fast time runs for retries; ``auto`` lets the human answer by itself, with this action or by these
     rules, ``after`` so many seconds; ``faults`` are those of the webhook, spelled as in `faults.spelled`. ``url`` is
-    what `HILOOP_BASE_URL` holds. Raises `SandboxError` if the port is taken, `ConfigurationError` for a bad state file.
+    what `HILOOP_BASE_URL` holds. Raises `CannotListen` if the port is taken, `ConfigurationError` for a bad state file.
     """
 
     def __init__(
@@ -77,6 +78,11 @@ class LocalHiloop:
 
     def __repr__(self) -> str:
         return f"<LocalHiloop at {self.url}>"
+
+    @property
+    def is_public(self) -> bool:
+        """Whether other machines may reach it."""
+        return not ipaddress.ip_address(self._socket.getsockname()[0]).is_loopback
 
     @property
     def page_url(self) -> str:

@@ -79,9 +79,7 @@ class Hiloop:
     def default_members(self, agent: Member) -> list[Member]:
         """With whom a new session of ``agent`` is shared: the humans of its space, and the agent itself."""
         humans = [
-            each
-            for each in self.state.members.values()
-            if each.type == "Human" and each.space_id == agent.space_id
+            each for each in self.state.members.values() if each.type == "Human" and each.space_id == agent.space_id
         ]
         return [*humans, agent]
 
@@ -122,9 +120,7 @@ class Hiloop:
         )
         body.check()
         if not agent.keys:
-            raise Problem(
-                422, "agent_key_missing", "publish the agent's public key first, with PUT /v1/agent/keys"
-            )
+            raise Problem(422, "agent_key_missing", "publish the agent's public key first, with PUT /v1/agent/keys")
         if session.id in self.state.sessions:
             raise conflict("session_exists", "there is a session with this id")
         envelopes = (session.encrypted_title, session.encrypted_description, session.encrypted_metadata)
@@ -189,11 +185,7 @@ class Hiloop:
         components = body.envelope("encryptedComponents", required=False) if is_agent else None
         required = body.flag("responseRequired", default=False) if is_agent else False
         priority = body.priority(default=session.priority) if is_agent else session.priority
-        if (
-            is_agent
-            and body.body.get("encryptedContent") is None
-            and body.body.get("encryptedComponents") is None
-        ):
+        if is_agent and body.body.get("encryptedContent") is None and body.body.get("encryptedComponents") is None:
             body.wrong("encryptedContent", "a message needs encryptedContent or encryptedComponents")
         body.check()
         self._check_open(session)
@@ -317,9 +309,7 @@ class Hiloop:
     def _check_recipients(self, session: Session, envelopes: Iterable[Envelope | None]) -> None:
         wanted = {key["keyId"] for member in self.participants(session) for key in member.current_keys()}
         if missing_recipients(list(envelopes), wanted):
-            raise conflict(
-                "keys_changed", "a participant has a key this is not sealed for: get the keys, seal again"
-            )
+            raise conflict("keys_changed", "a participant has a key this is not sealed for: get the keys, seal again")
 
     def _touched(self, kind: str, session: Session) -> None:
         session.updated_at = timestamp()

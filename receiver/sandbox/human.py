@@ -83,7 +83,7 @@ class Human:
     def __init__(self, url: str, pair: KeyPair | None = None) -> None:
         self.pair = pair or KeyPair.from_private(secrets.token_bytes(KEY_BYTES))
         self._keyring = Keyring([self.pair])
-        self._api = Caller(f"{url.rstrip('/')}")
+        self._api = Caller(url)
         self._handed_out: set[str] = set()
 
     def __repr__(self) -> str:
@@ -97,9 +97,7 @@ class Human:
 
     def register(self) -> None:
         """Publish the public key, so that agents seal for it from now on."""
-        self._api.call(
-            "PUT", "/human/api/keys", {"publicKey": base64.b64encode(self.pair.public_key).decode()}
-        )
+        self._api.call("PUT", "/human/api/keys", {"publicKey": base64.b64encode(self.pair.public_key).decode()})
 
     def close(self) -> None:
         """Close the connections."""
@@ -126,9 +124,7 @@ class Human:
         items = list(self._api.every(f"/human/api/sessions/{session_id}/timeline"))
         answered = {each["messageId"] for each in items if each["kind"] == "response"}
         return [
-            self._response(each)
-            if each["kind"] == "response"
-            else self._message(each, each["id"] in answered)
+            self._response(each) if each["kind"] == "response" else self._message(each, each["id"] in answered)
             for each in items
         ]
 
@@ -177,12 +173,12 @@ class Human:
                 if found is not None or time.monotonic() > deadline:
                     break
         if found is None:
-            raise NothingToAnswer(f"{otherwise} (waited {timeout:g} s)")
+            raise NothingToAnswer(f"{otherwise} (waited {timeout:g} s)" if timeout else otherwise)
         return found
 
     def notices(self, seconds: float) -> AbstractContextManager[Iterator[dict[str, Any]]]:
         """What happens from here on, for ``seconds``: ``{"type", "sessionId"}`` each."""
-        return self._api.notices(seconds)
+        return self._api.notices("/human/api/events", seconds)
 
     # What a human does
 
@@ -244,9 +240,7 @@ class Human:
     # How it is done
 
     def _wait_for_asking(self, session_id: str | None, timeout: float) -> HumanMessage:
-        return self.wait_until(
-            lambda: self.asking(session_id), "no message asks for an answer", timeout=timeout
-        )
+        return self.wait_until(lambda: self.asking(session_id), "no message asks for an answer", timeout=timeout)
 
     def _respond(self, message: HumanMessage, value: Any) -> HumanMessage:
         path = f"/human/api/sessions/{message.session_id}/responses"
@@ -254,9 +248,7 @@ class Human:
         self._post_sealed(path, plain, value, session_id=message.session_id, field_name="encryptedResponse")
         return message
 
-    def _post_sealed(
-        self, path: str, plain: dict[str, Any], value: Any, *, session_id: str, field_name: str
-    ) -> None:
+    def _post_sealed(self, path: str, plain: dict[str, Any], value: Any, *, session_id: str, field_name: str) -> None:
         def post() -> None:
             sealed = self._sealed(value, session_id, field_name)
             self._api.call("POST", path, {**plain, field_name: sealed})
@@ -283,9 +275,7 @@ class Human:
         if envelope is None:
             return None, True
         try:
-            opened = open_envelope(
-                envelope, keyring=self._keyring, session_id=session_id, field_name=field_name
-            )
+            opened = open_envelope(envelope, keyring=self._keyring, session_id=session_id, field_name=field_name)
             return opened.value, True
         except OpenError:
             return None, False
@@ -293,9 +283,7 @@ class Human:
     def _message(self, item: dict[str, Any], answered: bool) -> HumanMessage:
         session_id = item["sessionId"]
         content, content_opens = self._opened(item["encryptedContent"], session_id, "encryptedContent")
-        components, components_open = self._opened(
-            item["encryptedComponents"], session_id, "encryptedComponents"
-        )
+        components, components_open = self._opened(item["encryptedComponents"], session_id, "encryptedComponents")
         return HumanMessage(
             id=item["id"],
             session_id=session_id,

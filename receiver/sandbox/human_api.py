@@ -6,25 +6,21 @@ session the token was made for. Keys are published here, private ones never come
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from receiver.sandbox.agent_api import participant_json
-from receiver.sandbox.feed import Feed
+from receiver.sandbox.feed import DELIVERY_ATTEMPTED, Notice
 from receiver.sandbox.fields import Fields
 from receiver.sandbox.hiloop import Hiloop, by_urgency
+from receiver.sandbox.news import stream
 from receiver.sandbox.records import Member, Session
-from receiver.sandbox.web import Endpoint, answer, page, read_fields, seconds, whole
-
-_KEEP_ALIVE: Final = 15.0  # seconds between comments that keep an idle stream open
-_LONGEST_STREAM: Final = 86400.0  # seconds
+from receiver.sandbox.web import Endpoint, answer, page, read_fields, whole
 
 Act = Callable[[Member, Request, Fields], Response]
 
@@ -91,9 +87,7 @@ class HumanApi:
 
     def timeline(self, member: Member, request: Request, _body: Fields) -> Response:
         """Messages and responses, oldest first."""
-        return page(
-            request, self._hiloop.timeline(self._session(member, request)), lambda item: item.as_json()
-        )
+        return page(request, self._hiloop.timeline(self._session(member, request)), lambda item: item.as_json())
 
     def participants(self, member: Member, request: Request, _body: Fields) -> Response:
         """Who takes part, with the keys to seal for."""
@@ -115,30 +109,11 @@ class HumanApi:
         return answer(self._shown(self._hiloop.close(self._session(member, request))))
 
     async def events(self, request: Request) -> Response:
-        """Server-sent events, as they happen, for ``timeout`` seconds if given."""
-        member = self._caller(request)
-        longest = seconds(request, "timeout", default=_LONGEST_STREAM, high=_LONGEST_STREAM)
-        sees = partial(self._sees, member)
-        return StreamingResponse(_stream(self._hiloop.feed, sees, longest), media_type="text/event-stream")
+        """Server-sent events about the caller's sessions, as they happen."""
+        return stream(request, self._hiloop.feed, partial(self._concerns, self._caller(request)))
 
-    def _sees(self, member: Member, session_id: str | None) -> bool:
-        session = self._hiloop.state.sessions.get(session_id or "")
+    def _concerns(self, member: Member, notice: Notice) -> bool:
+        if notice["type"] == DELIVERY_ATTEMPTED:
+            return False
+        session = self._hiloop.state.sessions.get(notice["sessionId"] or "")
         return session is None or member.id in session.joined
-
-
-async def _stream(feed: Feed, sees: Callable[[str | None], bool], longest: float) -> AsyncIterator[str]:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + longest
-    with feed.subscribed() as notices:
-        yield "retry: 1000\n: connected\n\n"
-        while (left := end - loop.time()) > 0:
-            try:
-                async with asyncio.timeout(min(left, _KEEP_ALIVE)):
-                    notice = await notices.get()
-            except TimeoutError:
-                yield ": still here\n\n"
-                continue
-            if notice is None:
-                return
-            if sees(notice["sessionId"]):
-                yield f"data: {json.dumps(notice, separators=(',', ':'))}\n\n"

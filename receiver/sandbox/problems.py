@@ -4,6 +4,7 @@ ReceiverError
 └── SandboxError
     ├── Problem         a request is refused; knows the status and code of the answer
     ├── Unreachable     no sandbox answers under the address
+    ├── CannotListen    the port is taken, or the address is not of this machine
     ├── NothingToAnswer no message waits for what the human wants to do
     └── WrongAnswer     the message offers other answers than this one
 """
@@ -24,6 +25,10 @@ class SandboxError(ReceiverError):
 
 class Unreachable(SandboxError):
     """No sandbox answers under the address."""
+
+
+class CannotListen(SandboxError):
+    """The port is taken, or the address is not of this machine."""
 
 
 class NothingToAnswer(SandboxError):

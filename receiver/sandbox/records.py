@@ -35,9 +35,7 @@ def camel(name: str) -> str:
 def shown(record: Any, *, without: Iterable[str] = ()) -> dict[str, Any]:
     """The fields of ``record`` in camelCase, except those ``without``."""
     hidden = frozenset(without)
-    return {
-        camel(each.name): getattr(record, each.name) for each in fields(record) if each.name not in hidden
-    }
+    return {camel(each.name): getattr(record, each.name) for each in fields(record) if each.name not in hidden}
 
 
 @dataclass(slots=True)

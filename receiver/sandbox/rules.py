@@ -88,9 +88,7 @@ def parse(text: str, name: str) -> list[Rule]:
     if not isinstance(tables, list) or not tables or not all(isinstance(each, dict) for each in tables):
         raise ConfigurationError([f"{name}: has no [[rule]]; see `hiloop-receiver sandbox --help`"])
     problems = [
-        f"{name}, rule {number}: {problem}"
-        for number, table in enumerate(tables, 1)
-        for problem in _wrong(table)
+        f"{name}, rule {number}: {problem}" for number, table in enumerate(tables, 1) for problem in _wrong(table)
     ]
     if problems:
         raise ConfigurationError(problems)

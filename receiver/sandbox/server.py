@@ -8,7 +8,7 @@ import socket
 import uvicorn
 
 from receiver.sandbox.app import Sandbox
-from receiver.sandbox.problems import SandboxError
+from receiver.sandbox.problems import CannotListen
 
 _GRACE = 3  # seconds that requests under way get at the end
 
@@ -39,10 +39,10 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 means any that is free. Raises `SandboxError` with how to mend it."""
+    """A listening socket; port 0 means any that is free. Raises `CannotListen`."""
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise SandboxError(f"port {port} is taken; choose another with --port") from None
-        raise SandboxError(f"cannot listen on {host} port {port}: {error.strerror}") from None
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise CannotListen(f"port {port} is taken") from None
+        raise CannotListen(f"cannot listen on {host} port {port}") from None

@@ -55,9 +55,7 @@ Listed = TypeVar("Listed", bound=Identified)
 
 def answer(body: Any, status: int = 200) -> Response:
     """A JSON answer."""
-    return Response(
-        json.dumps(body, separators=(",", ":"), ensure_ascii=False), status, media_type="application/json"
-    )
+    return Response(json.dumps(body, separators=(",", ":"), ensure_ascii=False), status, media_type="application/json")
 
 
 async def read_fields(request: Request) -> Fields:
@@ -98,9 +96,7 @@ def page(request: Request, items: Sequence[Listed], show: Callable[[Listed], Any
             raise invalid([{"field": "cursor", "problem": "is none of this list"}])
     chosen = items[start : start + limit]
     more = len(items) > start + limit
-    return answer(
-        {"items": [show(each) for each in chosen], "nextCursor": _cursor(chosen[-1].id) if more else None}
-    )
+    return answer({"items": [show(each) for each in chosen], "nextCursor": _cursor(chosen[-1].id) if more else None})
 
 
 def whole(items: Sequence[Any]) -> Response:
@@ -160,9 +156,7 @@ async def on_http_exception(_request: Request, error: Exception) -> Response:
 async def on_failure(_request: Request, error: Exception) -> Response:
     """Answer a fault of the sandbox itself, and log its kind."""
     logger.error("the sandbox has failed: %s", type(error).__name__)
-    return await on_problem(
-        _request, Problem(500, "internal_error", "the sandbox has failed; its log says how")
-    )
+    return await on_problem(_request, Problem(500, "internal_error", "the sandbox has failed; its log says how"))
 
 
 class EveryAnswer:

@@ -3,7 +3,7 @@
 import { drawWebhook } from "./webhook.js";
 import { Client } from "./client.js";
 import { pairs } from "./components.js";
-import { element, readable, time } from "./dom.js";
+import { element, time } from "./dom.js";
 
 const API = "/admin/api";
 const EVERY_MS = 1000;
@@ -25,10 +25,10 @@ async function refresh() {
   find("stats").textContent = `${total} in all: ${delivered} delivered, ${pending} pending, ${failed} failed.`;
 }
 
-/** Draws a list anew only if it has changed, so that what is being filled in or pressed stays. */
+/** Draws a list anew only if it has changed and nobody is filling in a form in it. */
 function replace(name, items, draw) {
   const state = JSON.stringify(items);
-  if (state === drawn[name]) return;
+  if (state === drawn[name] || find(name).querySelector("form:focus-within")) return;
   drawn[name] = state;
   const focused = document.activeElement?.dataset.key;
   find(name).replaceChildren(...(items.length > 0 ? draw() : [element("p", { class: "empty meta" }, "None yet.")]));
@@ -54,7 +54,7 @@ function row({ id, eventType, status, attempts, lastStatusCode, lastError, creat
     eventType,
     element("span", { class: `state ${status.toLowerCase()}` }, status),
     attempts,
-    [lastStatusCode, lastError].filter((part) => part !== null).map(readable).join(" "),
+    String(lastError ?? lastStatusCode ?? ""),
     time(createdAt),
     nextRetryAt === null ? "" : time(nextRetryAt),
     retry,

@@ -59,7 +59,8 @@ export class Client {
     if (answer === null) throw new RequestError(0, "unreachable", "The sandbox does not answer. Is it still running?");
     if (answer.ok) return answer;
     const { error } = await answer.json().catch(() => ({}));
-    throw new RequestError(answer.status, error?.code, error?.message ?? `The sandbox answered ${answer.status}.`);
+    const details = (error?.details ?? []).map(({ field, problem }) => ` ${field} ${problem}.`).join("");
+    throw new RequestError(answer.status, error?.code, `${error?.message ?? `The sandbox answered ${answer.status}`}.${details}`);
   }
 }
 

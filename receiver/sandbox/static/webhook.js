@@ -8,11 +8,11 @@ const FAULTS = ["delay", "drop", "duplicate", "reorder", "wrong-signature", "sil
 export function drawWebhook(webhook, act) {
   const { id, url, description, enabled, scope, faults } = webhook;
   const path = `/webhooks/${id}`;
-  const button = (label, look, onclick) => element("button", { type: "button", class: look, "data-key": `${id} ${label}`, onclick }, label);
+  const button = (label, onclick) => element("button", { type: "button", class: "quiet", "data-key": `${id} ${label}`, onclick }, label);
   const actions = [
-    button("Send test", "secondary", () => act("POST", `${path}/test`)),
-    button(enabled ? "Disable" : "Enable", "secondary", () => act("PATCH", path, { enabled: !enabled })),
-    button("Delete", "danger", () => act("DELETE", path)),
+    button("Send test", () => act("POST", `${path}/test`)),
+    button(enabled ? "Disable" : "Enable", () => act("PATCH", path, { enabled: !enabled })),
+    button("Delete", () => act("DELETE", path)),
   ];
   const covers = [part("spaces", scope.spaces), part("agents", scope.agents), part("event types", scope.eventTypes)].join(" · ");
   return element("article", { class: "webhook", "aria-label": url },
@@ -21,7 +21,7 @@ export function drawWebhook(webhook, act) {
     element("p", { class: "meta" }, covers),
     faultList(faults, (rest) => act("PUT", `${path}/faults`, { faults: rest })),
     element("div", { class: "buttons" }, actions),
-    element("details", {}, element("summary", {}, "Let something go wrong"), faultForm((fault) => act("PUT", `${path}/faults`, { faults: [...faults, fault] }))));
+    faultForm(id, (fault) => act("PUT", `${path}/faults`, { faults: [...faults, fault] })));
 }
 
 function part(name, list) {
@@ -31,15 +31,18 @@ function part(name, list) {
 function faultList(faults, save) {
   if (faults.length === 0) return null;
   const items = faults.map(({ kind, times, probability, seconds }) => {
-    const words = [kind, seconds !== undefined && `of ${seconds} s`, times === null ? "always" : `${times} more times`, probability < 1 && `at ${Math.round(100 * probability)} %`];
-    return element("li", {}, words.filter(Boolean).join(", "));
+    const count = times === 1 ? "once more" : `${times} more times`;
+    const words = [seconds === undefined ? kind : `${kind} of ${seconds} s`, times === null ? "always" : count];
+    if (probability < 1) words.push(`at ${Math.round(100 * probability)} %`);
+    return element("li", {}, words.join(", "));
   });
   const heal = element("button", { type: "button", class: "quiet", onclick: () => save([]) }, "Heal");
-  return element("div", { class: "unopenable" }, "Faults:", element("ul", {}, items), heal);
+  return element("div", { class: "faults" }, element("ul", { "aria-label": "Faults" }, items), heal);
 }
 
-function faultForm(save) {
+function faultForm(webhookId, save) {
   const id = freshId("fault");
+  const summary = element("summary", { "data-key": `${webhookId} faults` }, "Let something go wrong");
   const field = (name, label, input) => {
     input.id = `${id}-${name}`;
     input.name = name;
@@ -48,14 +51,18 @@ function faultForm(save) {
 
   function onsubmit(event) {
     event.preventDefault();
+    details.open = false;
+    summary.focus();
     const { kind, times, percent, seconds } = Object.fromEntries(new FormData(event.target));
     save({ kind, times: times === "" ? null : Number(times), probability: Number(percent) / 100, seconds: Number(seconds) });
   }
 
-  return element("form", { class: "fault-form", onsubmit }, element("fieldset", {},
+  const form = element("form", { class: "fault-form", onsubmit }, element("fieldset", {},
     field("kind", "Fault", element("select", {}, FAULTS.map((kind) => element("option", {}, kind)))),
     field("times", "Times (empty: always)", element("input", { type: "number", min: 1, step: 1 })),
     field("percent", "Probability in %", element("input", { type: "number", min: 0, max: 100, value: 100 })),
     field("seconds", "Seconds of delay", element("input", { type: "number", min: 0, step: "any", value: 5 })),
     element("button", { type: "submit", class: "secondary" }, "Add fault")));
+  const details = element("details", {}, summary, form);
+  return details;
 }

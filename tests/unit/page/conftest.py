@@ -45,8 +45,9 @@ def address() -> Iterator[str]:
         yield base
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(browser: Browser, address: str) -> Iterator[Page]:
+    """One page for all tests of a module: each replaces what the one before has drawn."""
     with visiting(browser) as opened:
         opened.goto(address)
         yield opened
