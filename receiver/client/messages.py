@@ -146,8 +146,10 @@ def ask(
     """
     if content is None and not components:
         raise ValidationFailed("a question needs content or components")
+    # Before there is a session that would wait for nothing.
+    if content is not None:
+        check_text(content, "content")
     if components:
-        # Before there is a session that would wait for nothing.
         check_components(components)
     session = yield from create_session(caller, title, description=description, metadata=metadata, priority=priority)
     message = yield from send_message(

@@ -107,15 +107,27 @@ def another_key() -> str:
     return base64.b64encode(os.urandom(32)).decode()
 
 
-@contextmanager
-def _serving(app: Any) -> Iterator[str]:
+class Stage:
+    """An ASGI application that hands every request to the one that plays now."""
+
+    app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Hand on one request."""
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[tuple[str, Stage]]:
+    """A real server for whatever application a test puts on it; starting one for each would take most of the time."""
+    stage = Stage()
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(stage, log_level="error", ws="none", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
         # The socket listens already: the first request waits until the server is up.
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", stage
     finally:
         server.should_exit = True
         thread.join()
@@ -123,9 +135,16 @@ def _serving(app: Any) -> Iterator[str]:
 
 
 @pytest.fixture
-def serving() -> Callable[[Any], Any]:
-    """Serves an ASGI application on a loopback port; gives its address."""
-    return _serving
+def serving(stage: tuple[str, Stage]) -> Callable[[Any], Any]:
+    """Serves an ASGI application; gives its address."""
+    url, on_stage = stage
+
+    @contextmanager
+    def serve(app: Any) -> Iterator[str]:
+        on_stage.app = app
+        yield url
+
+    return serve
 
 
 @contextmanager

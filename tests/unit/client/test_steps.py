@@ -107,6 +107,20 @@ def test_polls_are_at_most_thirty_seconds_and_never_hurried() -> None:
     assert pauses == [0.75]
 
 
+@pytest.mark.parametrize("status", ["Closed", "Archived"])
+def test_end_of_the_session_ends_the_wait_after_one_last_look(status: str) -> None:
+    asked = []
+
+    def react(step: Any) -> Answer:
+        asked.append((step.path.rsplit("/", 1)[1], step.query.get("timeout")))
+        is_session = step.path.endswith(SESSION)
+        return ok({"id": SESSION, "status": status, "createdAt": TIME} if is_session else {"response": None})
+
+    result = run(messages.await_response(caller(), SESSION, default="none"), react)
+    assert result == NoResponse(SESSION, "closed", "none")
+    assert asked == [("await", "30"), (SESSION, None), ("await", "0")]
+
+
 def test_wait_goes_through_an_outage_but_not_for_ever() -> None:
     clock = Clock()
 
