@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from datetime import datetime
@@ -12,7 +11,6 @@ from typing import Any, Final
 
 import click
 
-from receiver.keyring import API_KEY
 from receiver.sandbox import identity
 from receiver.sandbox.clock import duration
 from receiver.sandbox.failures import explained
@@ -20,7 +18,7 @@ from receiver.sandbox.faults import KINDS, Fault, spelled
 from receiver.sandbox.feed import DELIVERY_ATTEMPTED
 from receiver.sandbox.harness import LocalHiloop
 from receiver.sandbox.problems import Unreachable
-from receiver.sandbox.rules import Rule, always, parse
+from receiver.sandbox.rules import EXAMPLE, Rule, always, parse
 from receiver.sandbox.trigger import trigger
 
 __all__ = ["sandbox", "trigger"]
@@ -55,11 +53,19 @@ class FaultType(click.ParamType[Fault]):
             self.fail(str(error), param, ctx)
 
 
-@click.command(
-    epilog="Faults: "
-    + "; ".join(f"{kind}: {what}" for kind, what in KINDS.items())
-    + ". With x3 three times, @10% at random, delay:2s for seconds: --fault dropx3 --fault delay:2s@10%."
+def _verbatim(text: str) -> str:
+    """``text`` as help whose lines click does not join."""
+    return "\n\n".join(f"\b\n{paragraph}" for paragraph in text.strip().split("\n\n"))
+
+
+_HELP: Final = _verbatim(
+    "Faults (x3 for three times, @10% at random, delay:2s for seconds: --fault dropx3 --fault delay:2s@10%)\n"
+    + "\n".join(f"  {kind:<16} {what}" for kind, what in KINDS.items())
+    + f"\n\nA file of rules:\n\n{EXAMPLE}"
 )
+
+
+@click.command(epilog=_HELP)
 @click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port to listen on; 0 takes any.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--allow-host", multiple=True, metavar="NAME", help="Another name browsers may use for it.")
@@ -98,7 +104,6 @@ def sandbox(
     The human answers on the page, by `hiloop-receiver trigger`, or by itself with --auto or --rules.
     """
     who = identity.load_or_make(identity.default_path(state))
-    own = os.environ.get("HILOOP_API_KEY", "")
     try:
         hiloop = LocalHiloop(
             webhook_url=webhook,
@@ -109,7 +114,7 @@ def sandbox(
             auto=_rules(auto, after, rules),
             host=host,
             port=port,
-            api_key=own if API_KEY.fullmatch(own) else who.api_key,
+            api_key=who.api_key,
             human_key=who.human,
             state_file=state,
             rate_limit=rate_limit,

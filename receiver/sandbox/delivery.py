@@ -34,6 +34,7 @@ JITTER: Final = (0.8, 1.2)
 _PATIENCE: Final = 1.0  # wall-clock seconds that an endpoint and a reordered event get at any speed
 _REORDER_WAIT: Final = 5.0  # seconds an event waits for one that overtakes it
 _CONNECTIONS: Final = 50
+_LONGEST_ANSWER: Final = 65536  # bytes that are read of an endpoint's answer
 
 Lane = asyncio.Queue[Delivery]
 
@@ -208,15 +209,24 @@ class Deliverer:
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self._clock.real(TIMEOUT, at_least=_PATIENCE)):
-                # Streamed, as the answer's body is nobody's business and may be endless.
                 async with self._client.stream("POST", url, content=content, headers=headers) as answer:
                     status, good = answer.status_code, answer.is_success
+                    await _skip_body(answer)
         except TimeoutError:
             return None, f"no answer within {TIMEOUT:g} s", 0.0
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except httpx.HTTPError as error:
             return None, f"could not be reached ({type(error).__name__})", 0.0
         latency = (time.perf_counter() - started) * 1000
         return status, None if good else f"the endpoint answered {status}", latency
+
+
+async def _skip_body(answer: httpx.Response) -> None:
+    """Read what little an endpoint says, so that the connection can be used again; leave an endless body."""
+    length = 0
+    async for chunk in answer.aiter_raw():
+        length += len(chunk)
+        if length > _LONGEST_ANSWER:
+            return
 
 
 async def _half_of(body: bytes) -> AsyncIterator[bytes]:

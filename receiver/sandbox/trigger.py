@@ -14,6 +14,7 @@ from receiver.sandbox import identity
 from receiver.sandbox.admin import Admin
 from receiver.sandbox.clock import duration
 from receiver.sandbox.failures import NOT_FOUND, Failure, explained
+from receiver.sandbox.faults import spelled
 from receiver.sandbox.human import Human, HumanMessage
 
 DEFAULT_URL: Final = "http://127.0.0.1:8787"
@@ -37,6 +38,12 @@ class Target:
         human = Human(self.url, who.human)
         click.get_current_context().call_on_close(human.close)
         return human
+
+    def admin(self) -> Admin:
+        """The admin of the sandbox."""
+        admin = Admin(self.url)
+        click.get_current_context().call_on_close(admin.close)
+        return admin
 
     def report(self, sentence: str, **facts: Any) -> None:
         """Print what was done."""
@@ -72,6 +79,11 @@ Command = Callable[..., None]
 
 def _session_option(command: Command) -> Command:
     return click.option("--session", metavar="ID", help="The session; by default the most urgent one.")(command)
+
+
+def _webhook_option(command: Command) -> Command:
+    option = click.option("--webhook", "webhook_id", metavar="ID", help="The webhook; by default all.")
+    return option(command)
 
 
 def _answering(command: Command) -> Command:
@@ -133,18 +145,40 @@ def session_closed(target: Target, session: str | None) -> None:
 
 
 @trigger.command("webhook.test")
-@click.option("--webhook", "webhook_id", metavar="ID", help="The webhook; by default all.")
+@_webhook_option
 @click.pass_obj
 @explained
 def webhook_test(target: Target, webhook_id: str | None) -> None:
     """Send a test event to the webhooks."""
-    admin = Admin(target.url)
-    click.get_current_context().call_on_close(admin.close)
+    admin = target.admin()
+    deliveries = [admin.test_webhook(each)["id"] for each in _webhooks(admin, webhook_id)]
+    target.report(f"sent {len(deliveries)} test event(s): {', '.join(deliveries)}", deliveryIds=deliveries)
+
+
+@trigger.command("webhook.faults")
+@click.argument("faults", nargs=-1, metavar="[FAULT]...")
+@_webhook_option
+@click.pass_obj
+@explained
+def webhook_faults(target: Target, faults: tuple[str, ...], webhook_id: str | None) -> None:
+    """Say what goes wrong with the webhooks from now on, such as dropx2; without a FAULT they heal."""
+    try:
+        wanted = [spelled(each) for each in faults]
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    admin = target.admin()
+    webhooks = _webhooks(admin, webhook_id)
+    for each in webhooks:
+        admin.set_faults(each, *wanted)
+    what = ", ".join(faults) or "nothing"
+    target.report(f"{what} goes wrong with {len(webhooks)} webhook(s)", webhookIds=webhooks, faults=list(faults))
+
+
+def _webhooks(admin: Admin, webhook_id: str | None) -> list[str]:
     webhooks = [webhook_id] if webhook_id else [each["id"] for each in admin.webhooks()]
     if not webhooks:
         raise Failure("there are no webhooks", "start the sandbox with --webhook URL", NOT_FOUND)
-    deliveries = [admin.test_webhook(each)["id"] for each in webhooks]
-    target.report(f"sent {len(deliveries)} test event(s): {', '.join(deliveries)}", deliveryIds=deliveries)
+    return webhooks
 
 
 def _chosen(human: Human, session_id: str | None, message_id: str | None, wait: float) -> HumanMessage:

@@ -58,6 +58,14 @@ def test_the_webhook_of_the_command_line_is_made_once(tmp_path: Path, endpoint: 
     assert [each.verifies("t", "new") for each in endpoint.received] == [False, True]
 
 
+def test_a_file_that_cannot_be_used_is_said_so_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        LocalHiloop(state_file=tmp_path / "file" / "state.json")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        LocalHiloop(state_file=tmp_path)
+
+
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", '{"version": 2}', '{"version": 1}', '{"version": 1, "members": 7}']
 )

@@ -99,6 +99,15 @@ def test_trigger_webhook_test(terminal: Terminal, endpoint: Endpoint) -> None:
     assert {each.event["type"] for each in endpoint.wait_for(2)} == {"webhook.test"}
 
 
+def test_trigger_webhook_faults(terminal: Terminal, endpoint: Endpoint) -> None:
+    made = terminal.hiloop.admin.add_webhook(endpoint.url)
+    assert terminal.facts("webhook.faults", "dropx2", "delay:1s@10%")["webhookIds"] == [made["id"]]
+    assert [each["kind"] for each in terminal.hiloop.admin.webhooks()[0]["faults"]] == ["drop", "delay"]
+    assert "nothing goes wrong" in terminal.type("webhook.faults").stdout
+    assert terminal.hiloop.admin.webhooks()[0]["faults"] == []
+    assert terminal.type("webhook.faults", "explode").exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from receiver.errors import ConfigurationError
-from receiver.sandbox import rules
 from receiver.sandbox.human import HumanMessage, HumanSession
-from receiver.sandbox.rules import Rule, always, decide, parse
+from receiver.sandbox.rules import EXAMPLE, Rule, always, decide, parse
 
 TOML = """
 [[rule]]
@@ -54,12 +53,14 @@ def test_toml_and_json() -> None:
     assert parse('{"rule": [{"answer": "approve"}]}', "rules.json") == always("approve")
 
 
-def test_the_rules_of_the_documentation_are_rules() -> None:
-    example = "\n".join(
-        line for line in (rules.__doc__ or "").splitlines() if line.startswith(("[[", "    ")) or "=" in line
+def test_the_example_of_the_help_is_right() -> None:
+    first, second, third = parse(EXAMPLE, "example.toml")
+    assert (first.answer, first.after, second.form, third.ignore) == (
+        "reject",
+        2,
+        {"severity": "High", "affected": ["API"]},
+        True,
     )
-    with_line = example.replace("close = true, ignore = true", "close, ignore")
-    assert [each.answer for each in parse(with_line.partition("The same")[0], "doc")] == ["reject", None]
 
 
 @pytest.mark.parametrize(
