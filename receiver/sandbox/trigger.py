@@ -10,14 +10,14 @@ from typing import Any, Final
 
 import click
 
-from receiver.sandbox import identity
+from receiver.sandbox import identity, options
 from receiver.sandbox.admin import Admin
-from receiver.sandbox.clock import duration
 from receiver.sandbox.failures import NOT_FOUND, Failure, explained
-from receiver.sandbox.faults import spelled
+from receiver.sandbox.faults import Fault
 from receiver.sandbox.human import Human, HumanMessage
 
-DEFAULT_URL: Final = "http://127.0.0.1:8787"
+DEFAULT_PORT: Final = 8787
+DEFAULT_URL: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,6 @@ def trigger(context: click.Context, url: str, state: Path | None, output: str) -
     context.obj = Target(url, identity.default_path(state), output)
 
 
-def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
-    try:
-        return duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 Command = Callable[..., None]
 
 
@@ -87,7 +80,7 @@ def _webhook_option(command: Command) -> Command:
 
 
 def _answering(command: Command) -> Command:
-    wait = click.option("--wait", default="0s", callback=_seconds, help="Wait so long for a message to answer.")
+    wait = click.option("--wait", default="0s", callback=options.seconds, help="Wait so long for a message to answer.")
     message = click.option("--message", "message_id", metavar="ID", help="The message; by default the latest.")
     return _session_option(message(wait(command)))
 
@@ -156,22 +149,20 @@ def webhook_test(target: Target, webhook_id: str | None) -> None:
 
 
 @trigger.command("webhook.faults")
-@click.argument("faults", nargs=-1, metavar="[FAULT]...")
+@click.argument("faults", nargs=-1, metavar="[FAULT]...", callback=options.faults)
 @_webhook_option
 @click.pass_obj
 @explained
-def webhook_faults(target: Target, faults: tuple[str, ...], webhook_id: str | None) -> None:
+def webhook_faults(target: Target, faults: list[Fault], webhook_id: str | None) -> None:
     """Say what goes wrong with the webhooks from now on, such as dropx2; without a FAULT they heal."""
-    try:
-        wanted = [spelled(each) for each in faults]
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
     admin = target.admin()
     webhooks = _webhooks(admin, webhook_id)
     for each in webhooks:
-        admin.set_faults(each, *wanted)
-    what = ", ".join(faults) or "nothing"
-    target.report(f"{what} goes wrong with {len(webhooks)} webhook(s)", webhookIds=webhooks, faults=list(faults))
+        admin.set_faults(each, *faults)
+    kinds = [fault.kind for fault in faults]
+    target.report(
+        f"{', '.join(kinds) or 'nothing'} goes wrong with {len(webhooks)} webhook(s)", webhookIds=webhooks, faults=kinds
+    )
 
 
 def _webhooks(admin: Admin, webhook_id: str | None) -> list[str]:

@@ -70,9 +70,11 @@ def test_statistics() -> None:
     assert statistics([DELIVERY], "since")["successRate"] is None
 
 
-def test_a_human_has_several_current_keys_and_an_agent_one() -> None:
+def test_whose_keys_are_current() -> None:
     keys = [{"keyId": each, "publicKey": each} for each in ("old", "new")]
     assert Member("h", "Human", "You", "space", keys).current_keys() == keys
+    assert Member("g", "Guest", "Eve", "space", keys, expires_at="2999-01-01T00:00:00.000Z").current_keys() == keys
+    assert Member("g", "Guest", "Eve", "space", keys, expires_at="2026-01-01T00:00:00.000Z").current_keys() == []
     assert Member("a", "Agent", "bot", "space", keys).current_keys() == keys[1:]
 
 
