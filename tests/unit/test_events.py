@@ -206,7 +206,9 @@ def test_repr_shows_no_content() -> None:
     assert "evt_1" in repr(event)
 
 
-@pytest.mark.parametrize("body", [b'{"canary": tru}', b'{"a": "canary', b'{"id": "canary?"}', b'{"canary":1,"canary":2}'])
+@pytest.mark.parametrize(
+    "body", [b'{"canary": tru}', b'{"a": "canary', b'{"id": "canary?"}', b'{"canary":1,"canary":2}']
+)
 def test_errors_do_not_quote_the_body(body: bytes) -> None:
     with pytest.raises(InvalidEvent) as caught:
         Event.from_bytes(body)

@@ -40,9 +40,9 @@ RFC_4231 = {
         "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2",
     ),
 }
-VECTORS: dict[str, Any] = json.loads(
-    (Path(__file__).parents[1] / "vectors" / "profile-v1.json").read_text("utf-8")
-)["webhook"]
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "profile-v1.json").read_text("utf-8"))[
+    "webhook"
+]
 SECRET = VECTORS["secret"].encode()
 BODY = VECTORS["body"].encode()
 
