@@ -22,6 +22,7 @@ from receiver.connections import connect_async
 from receiver.errors import QueueUnavailable
 from receiver.inbox import Inbox, RedisInbox
 from receiver.ingest import WebhookEndpoint
+from receiver.logs import set_up_logs
 from receiver.settings import WebSettings
 
 WEBHOOK_PATH: Final = "/webhooks/hiloop"
@@ -68,6 +69,7 @@ def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
 def from_environment() -> ReceiverApp:
     """The application of one web process, set up from the environment; what uvicorn is told to load."""
     settings = WebSettings.from_environment(os.environ)
+    set_up_logs(settings.log_level)
     inbox = RedisInbox(
         connect_async(settings, timeout=ACCEPT_TIMEOUT),
         settings.layout,

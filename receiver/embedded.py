@@ -20,10 +20,10 @@ from typing import Final, Self
 import redis
 
 from receiver.errors import LocalServerError
+from receiver.guard import Guard
 
 _START_SECONDS: Final = 10.0
-# Reads until its input ends, which it does when the parent is gone, however it went.
-_GUARD: Final = 'trap "" INT TERM HUP; cat >/dev/null; kill -9 "$1" 2>/dev/null; rm -rf "$2"'
+_STOP_SECONDS: Final = 10.0
 
 
 class EmbeddedRedis:
@@ -39,7 +39,7 @@ class EmbeddedRedis:
         self._folder = folder
         self._options = {"appendonly": "yes", "appendfsync": "everysec", "save": "", **(options or {})}
         self._server: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guard: Guard | None = None
         self._temporary: Path | None = None
 
     @property
@@ -65,11 +65,7 @@ class EmbeddedRedis:
         self._server = subprocess.Popen(  # noqa: S603  # a server binary found by us, with our own options
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
-        self._guard = subprocess.Popen(  # noqa: S603  # a fixed script of ours
-            ["/bin/sh", "-c", _GUARD, "guard", str(self._server.pid), str(self._temporary or "")],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self._guard = Guard(self._server.pid, self._temporary)
         self._wait_until_ready()
         return self
 
@@ -89,17 +85,14 @@ class EmbeddedRedis:
         return redis.Redis(port=self.port, socket_timeout=5)
 
     def _end_server(self, *, kill: bool) -> None:
-        if self._guard is not None and self._guard.stdin is not None:
-            if not kill and self._server is not None:
-                self._server.terminate()
-                self._server.wait(timeout=_START_SECONDS)
-            # The guard must not remove the files of a server that is to come back.
-            self._guard.kill()
-            self._guard.stdin.close()
-            self._guard.wait()
         if self._server is not None:
-            self._server.kill()
-            self._server.wait()
+            if kill:
+                self._server.kill()
+            else:
+                self._server.terminate()
+            self._server.wait(_STOP_SECONDS)
+        if self._guard is not None:
+            self._guard.release()
         self._server = self._guard = None
 
     def _wait_until_ready(self) -> None:

@@ -19,7 +19,7 @@ from nacl.bindings import (
     crypto_aead_aes256gcm_decrypt,
     crypto_aead_aes256gcm_encrypt,
 )
-from nacl.exceptions import CryptoError
+from nacl.exceptions import CryptoError, UnavailableError
 
 from receiver.errors import BadCiphertext, BadEnvelope, UnknownKey
 from receiver.keyring import KEY_BYTES, KeyPair, Keyring, hkdf_sha256, key_id, shared_secret
@@ -51,6 +51,15 @@ class Opened:
             return json.loads(text)
         except (ValueError, RecursionError):
             return text
+
+
+def has_aes() -> bool:
+    """Whether this processor has the AES instructions that libsodium's AES-256-GCM needs."""
+    try:
+        crypto_aead_aes256gcm_encrypt(b"", None, bytes(NONCE_BYTES), bytes(KEY_BYTES))
+    except UnavailableError:
+        return False
+    return True
 
 
 def associated_data(session_id: str, field_name: str) -> bytes:

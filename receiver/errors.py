@@ -17,9 +17,17 @@
     │   ├── BadEnvelope
     │   └── BadCiphertext
     ├── Unverifiable             a queued event whose signature no secret of this worker verifies
-    └── HandlerControl           what a handler raises to say how to go on
-        ├── RetryLater
-        └── Discard
+    ├── HandlerControl           what a handler raises to say how to go on
+    │   ├── RetryLater
+    │   └── Discard
+    └── HiloopError              a call of Hiloop's API that failed, or was refused before it was sent
+        ├── AuthenticationFailed 401, 403, and keys that cannot be right
+        ├── NotFound             404
+        ├── ValidationFailed     400, 413, 422, and arguments that cannot be right
+        ├── RateLimited          429
+        ├── ConnectionFailed     the API was not reached, or broke off
+        ├── TimedOut             408, and calls that took too long
+        └── MalformedAnswer      the API answered with something that is no answer
 
 No message of these errors contains a secret or a plaintext: they go to logs and, as their names, to Redis.
 """
@@ -162,3 +170,83 @@ class Discard(HandlerControl):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class HiloopError(ReceiverError):
+    """A call of Hiloop's API that failed, or was refused before it was sent.
+
+    ``status`` is the HTTP status, None where there was no answer; ``code`` the API's short name for what went wrong
+    (our own where it gave none); ``message`` one sentence for people; ``request_id`` what Hiloop's support asks for;
+    ``hint`` how to mend it; ``retry_after`` the seconds after which the API wants to be asked again.
+    """
+
+    code = "api_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        hint: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code or self.code
+        self.request_id = request_id
+        self.hint = hint
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        facts = [
+            f"status {self.status}" if self.status is not None else "",
+            self.code,
+            f"request {self.request_id}" if self.request_id else "",
+        ]
+        text = f"{self.message} ({', '.join(fact for fact in facts if fact)})"
+        return f"{text}; {self.hint}" if self.hint else text
+
+
+class AuthenticationFailed(HiloopError):
+    """The API key is malformed, of the wrong kind, unknown, or may not do this."""
+
+    code = "authentication_failed"
+
+
+class NotFound(HiloopError):
+    """There is no such session, delivery or participant, or this agent may not see it."""
+
+    code = "not_found"
+
+
+class ValidationFailed(HiloopError):
+    """An argument is wrong; ``message`` names the place, never the value."""
+
+    code = "validation_failed"
+
+
+class RateLimited(HiloopError):
+    """Too many calls; ``retry_after`` says when to go on."""
+
+    code = "rate_limited"
+
+
+class ConnectionFailed(HiloopError):
+    """The API could not be reached, or the connection broke before the answer was complete."""
+
+    code = "connection_failed"
+
+
+class TimedOut(HiloopError):
+    """The API did not answer in time."""
+
+    code = "timed_out"
+
+
+class MalformedAnswer(HiloopError):
+    """The API's answer is no strict JSON object, or lacks what it must hold; ``message`` names the place."""
+
+    code = "malformed_answer"

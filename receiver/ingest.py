@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -68,13 +69,26 @@ class WebhookEndpoint:
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
         if scope["method"] != "POST":
             raise MethodNotAllowed("send webhooks with POST")
+        received = time.perf_counter()
         headers = _single_headers(scope["headers"])
         body = await self._read_body(headers, receive)
         signature = self._verify(headers, body)
         event = Event.from_bytes(body)
+        verified = time.perf_counter()
         if event.created_at is not None and self._clock() - event.created_at > self._window:
             raise StaleEvent("the event is older than the deduplication window")
         accepted = await self._inbox.accept(event, body, signature)
+        if logger.isEnabledFor(logging.INFO):
+            logger.info(
+                "%s: event=%s type=%r session=%r bytes=%d verified_ms=%.2f queued_ms=%.2f",
+                accepted.value,
+                event.id,
+                event.type,
+                event.session_id,
+                len(body),
+                (verified - received) * 1000,
+                (time.perf_counter() - verified) * 1000,
+            )
         return _STATUS[accepted], b'{"status":"%s","id":"%s"}' % (accepted.value.encode(), event.id.encode())
 
     async def _read_body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:

@@ -6,6 +6,7 @@ so that the web process cannot even hold an agent's key.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from receiver.errors import ConfigurationError
 from receiver.layout import Layout
+from receiver.logs import parse_level
 
 _Value = TypeVar("_Value")
 _UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -74,6 +76,7 @@ class QueueSettings:
     redis_verify_tls: bool = True
     queue: str = "hiloop"
     webhook_secrets: tuple[bytes, ...] = field(repr=False, default=())
+    log_level: int = logging.INFO
 
     @property
     def layout(self) -> Layout:
@@ -197,6 +200,7 @@ def _queue_settings(env: Environment) -> dict[str, Any]:
         ),
         "redis_verify_tls": env.get("HILOOP_REDIS_TLS", True, _choice({"verify": True, "self-signed": False})),
         "queue": env.get("HILOOP_QUEUE", "hiloop", _queue_name),
+        "log_level": env.get("HILOOP_LOG_LEVEL", logging.INFO, parse_level),
         "webhook_secrets": env.require(
             "HILOOP_WEBHOOK_SECRET",
             tuple[bytes, ...](),

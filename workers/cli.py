@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
+from importlib import import_module
 from typing import Final
 
 import click
@@ -15,9 +15,25 @@ from receiver.errors import ConfigurationError, LocalServerError
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
+# Commands that live elsewhere: name → module and attribute.
+_ELSEWHERE: Final = {
+    "sandbox": ("receiver.sandbox.cli", "sandbox"),
+    "trigger": ("receiver.sandbox.cli", "trigger"),
+}
+
 
 class _Commands(click.Group):
-    """Turns our errors into one message and an exit code."""
+    """Imports commands from elsewhere when they are used, and turns our errors into a message and an exit code."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted([*super().list_commands(context), *_ELSEWHERE])
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _ELSEWHERE:
+            return super().get_command(context, name)
+        module, attribute = _ELSEWHERE[name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
 
     def invoke(self, context: click.Context) -> object:
         try:
@@ -37,42 +53,44 @@ def main() -> None:
     """Receive Hiloop's webhooks and act on what humans decide."""
 
 
-def _log_to_stdout(level: int = logging.INFO) -> None:
-    logging.basicConfig(
-        level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout, force=True
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-
-
 @main.command()
 def web() -> None:
     """Run the web process: verify webhooks and put them into the queue."""
-    from receiver.settings import WebSettings
-    from receiver.web import run_web
-
-    settings = WebSettings.from_environment(os.environ)
-    _log_to_stdout()
-    run_web(settings)
+    sys.stdout.flush()
+    # A fresh interpreter: the process that faces the internet must not even have imported what opens answers.
+    os.execv(sys.executable, [sys.executable, "-m", "receiver.web"])  # noqa: S606  # this package's own module
 
 
 @main.command()
 def worker() -> None:
     """Run a worker process: open answers and run your handlers."""
+    from receiver.logs import set_up_logs
     from receiver.settings import WorkerSettings
     from workers.run import run_worker
 
     settings = WorkerSettings.from_environment(os.environ)
-    _log_to_stdout()
+    set_up_logs(settings.log_level)
     run_worker(settings)
 
 
 @main.command()
+@click.option("--release", is_flag=True, help="Also fail where a release must not go on (Procfile's release phase).")
+def check(*, release: bool) -> None:
+    """Check the settings of web and worker, the handlers, and Redis."""
+    from workers.check import run_check
+
+    sys.exit(run_check(os.environ, release=release))
+
+
+@main.command()
 @click.option("--once", is_flag=True, help="End after one answer was handled; the exit code tells whether it was.")
-def demo(*, once: bool) -> None:
-    """Show the whole loop on this machine: Redis, web, worker, and a human who approves."""
+@click.option("--auto", is_flag=True, help="The human answers by itself.")
+@click.option("--port", default=8787, show_default=True, help="Port of the human's page.")
+def demo(*, once: bool, auto: bool, port: int) -> None:
+    """Show the whole loop on this machine: Redis, Hiloop, web, worker, and you as the human who decides."""
     from workers.demo import run_demo
 
-    sys.exit(run_demo(once=once))
+    sys.exit(run_demo(once=once, auto=auto, port=0 if once else port))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -21,6 +22,7 @@ import anyio.to_thread
 from receiver.errors import Discard, InvalidEvent, OpenError, RetryLater, Unverifiable
 from receiver.keyring import Keyring
 from receiver.retry import RetryPolicy
+from workers.clients import Clients
 from workers.job import open_job
 from workers.opened import OpenedEvent
 from workers.progress import Progress
@@ -94,8 +96,8 @@ class _Run:
 class Dispatcher:
     """Runs claimed events.
 
-    ``report`` takes every `Closing`. ``concurrency`` bounds the threads. ``timeout`` in seconds. ``client_for``
-    gives the client for an agent's name, for handlers that ask for one. ``clock`` is seconds since the epoch.
+    ``report`` takes every `Closing`. ``concurrency`` bounds the threads. ``timeout`` in seconds. ``clients``
+    gives handlers a client of Hiloop's API. ``clock`` is seconds since the epoch.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class Dispatcher:
         timeout: float,
         concurrency: int,
         report: Callable[[Closing], None],
-        client_for: Callable[[str], Any],
+        clients: Clients,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.registry = registry
@@ -117,7 +119,7 @@ class Dispatcher:
         self.policy = policy
         self.timeout = timeout
         self.threads = anyio.CapacityLimiter(concurrency)
-        self.client_for = client_for
+        self.clients = clients
         self.clock = clock
         self._report = report
         self._runs: dict[str, _Run] = {}
@@ -262,9 +264,10 @@ class _Attempt:
             self._task.cancel()
 
     async def _execute(self) -> None:
-        event = self._run.event if self._progress.tries == 1 else replace(self._run.event, attempt=self._progress.tries)
+        clients = self._dispatcher.clients
+        connect = partial(clients.asynchronous if self._handler.is_async else clients.plain, self._run.event.agent_name)
         try:
-            await self._call(event)
+            await self._call(replace(self._run.event, attempt=self._progress.tries, connect=connect))
         except asyncio.CancelledError:
             if self._timed_out:
                 self._end_timeout("ended" if self._handler.is_async else "goes on in its thread; its slot is free")
@@ -283,9 +286,7 @@ class _Attempt:
 
     async def _call(self, event: OpenedEvent) -> None:
         handler = self._handler
-        arguments: tuple[Any, ...] = (event,)
-        if handler.wants_client:
-            arguments = (event, self._dispatcher.client_for(event.agent_name))
+        arguments = (event, event.client) if handler.wants_client else (event,)
         if handler.is_async:
             await handler.function(*arguments)
         else:

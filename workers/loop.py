@@ -56,6 +56,7 @@ class HandlerLoop:
         self._end = asyncio.Event()
         self._ready.set()
         await self._end.wait()
+        await self.dispatcher.clients.aclose()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

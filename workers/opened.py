@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from receiver.envelope import open_fields
+from receiver.errors import HiloopError
 from receiver.events import Event
 from receiver.keyring import Keyring
+
+
+def _not_connected() -> Any:
+    raise HiloopError("this event is not connected to a client; a worker connects what it hands to handlers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,19 @@ class OpenedEvent:
     data: dict[str, Any] = field(repr=False)
     senders: tuple[str, ...]
     attempt: int = 1
+    connect: Callable[[], Any] = field(default=_not_connected, repr=False, compare=False)
+
+    @property
+    def client(self) -> Any:
+        """A client acting as the event's agent: `AsyncHiloopClient` in an async handler, else `HiloopClient`."""
+        return self.connect()
+
+    def reply(self, content: str | None = None, *, components: Any = None, **options: Any) -> Any:
+        """Answer in the event's session: ``send_message`` of `client`. In an async handler, ``await`` it.
+
+        Raises `HiloopError` as the client does.
+        """
+        return self.client.send_message(self.session_id, content=content, components=components, **options)
 
 
 def open_event(event: Event, keyring: Keyring) -> OpenedEvent:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from receiver.connections import connect
+from receiver.envelope import has_aes
 from receiver.errors import ConfigurationError
 from receiver.keyring import KeyPair, Keyring
 from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
+from workers.clients import Clients
 from workers.dispatch import Closing, Dispatcher
 from workers.registry import Registry, registry
 from workers.worker import HiloopWorker
@@ -63,8 +65,11 @@ def import_handlers(settings: WorkerSettings) -> Registry:
 
 
 def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
-    """A worker over Redis. Raises `ConfigurationError` for a key that is none."""
+    """A worker over Redis. Raises `ConfigurationError` for a key that is none, or a processor that cannot decrypt."""
+    if not has_aes():
+        raise ConfigurationError(["this processor has no AES instructions; run workers on x86-64 or ARMv8 with AES"])
     keyring = keyring_of(settings)
+    clients = Clients(settings, list(keyring))
 
     def make_dispatcher(report: Callable[[Closing], None]) -> Dispatcher:
         return Dispatcher(
@@ -75,7 +80,7 @@ def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
             timeout=settings.timeout,
             concurrency=settings.concurrency,
             report=report,
-            client_for=lambda _agent: None,
+            clients=clients,
         )
 
     # No retries below: a claim that is sent twice would lose the first one's events until a resync.

@@ -38,8 +38,8 @@ logger = logging.getLogger("hiloop.worker")
 MAX_CLAIM: Final = 64
 # Puts a bound on what no message tells: `rq requeue`, `rq resume`, a lost wake-up.
 POLL_SECONDS: Final = 1.0
-# An event whose worker died this often while it was in flight is taken for the cause.
-MAX_CRASHES: Final = 3
+# An event whose worker died this often while it was in flight is taken for the cause: twice in company, twice alone.
+MAX_CRASHES: Final = 4
 # Handlers that ignore their cancellation at a stop get this long before their events are put back all the same.
 RELEASE_SECONDS: Final = 2.0
 _LONGEST_PAUSE: Final = 2.0

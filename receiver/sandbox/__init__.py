@@ -1,0 +1,1 @@
+"""A local Hiloop: the API, the human's page, and signed deliveries. No server for production."""

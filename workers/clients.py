@@ -1,0 +1,61 @@
+"""Clients of Hiloop's API for handlers, bound to the agent of their event; made when the first handler asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from receiver.errors import HiloopError
+from receiver.keyring import KeyPair
+from receiver.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from receiver.client import AsyncHiloopClient, HiloopClient
+
+
+class Clients:
+    """One client of each kind; all agents share its connections and caches.
+
+    The module of the clients is imported at first use: a worker whose handlers never ask saves its memory.
+    """
+
+    def __init__(self, settings: WorkerSettings, pairs: list[KeyPair]) -> None:
+        self._settings = settings
+        self._pairs = pairs
+        self._plain: HiloopClient | None = None
+        self._asynchronous: AsyncHiloopClient | None = None
+
+    def plain(self, agent_name: str) -> HiloopClient:
+        """The client for a plain handler. Raises `HiloopError` where no API key or agent name is known."""
+        if self._plain is None:
+            from receiver.client import HiloopClient
+
+            self._plain = HiloopClient(
+                self._api_key, self._name(agent_name), base_url=self._settings.base_url, agent_keys=self._pairs
+            )
+        return self._plain.acting_as(self._name(agent_name))
+
+    def asynchronous(self, agent_name: str) -> AsyncHiloopClient:
+        """The client for an async handler. Raises `HiloopError` where no API key or agent name is known."""
+        if self._asynchronous is None:
+            from receiver.client import AsyncHiloopClient
+
+            self._asynchronous = AsyncHiloopClient(
+                self._api_key, self._name(agent_name), base_url=self._settings.base_url, agent_keys=self._pairs
+            )
+        return self._asynchronous.acting_as(self._name(agent_name))
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._plain is not None:
+            self._plain.close()
+        if self._asynchronous is not None:
+            await self._asynchronous.aclose()
+
+    @property
+    def _api_key(self) -> str:
+        if not self._settings.api_key:
+            raise HiloopError("set HILOOP_API_KEY to call Hiloop from a handler", code="no_api_key")
+        return self._settings.api_key
+
+    def _name(self, agent_name: str) -> str:
+        return agent_name or self._settings.agent_name

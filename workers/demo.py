@@ -1,0 +1,204 @@
+"""`hiloop-receiver demo`: the whole loop on this machine, told step by step in the terminal.
+
+Starts an embedded Redis, the local Hiloop with its human, the web process and a worker; lets agents ask what Hiloop's
+SDK page shows; and follows every event from the logs of the two processes.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from types import FrameType
+from typing import Final
+
+import httpx
+from rich.console import Console
+from rich.markup import escape
+
+from receiver.client import HiloopClient
+from receiver.embedded import EmbeddedRedis, free_port
+from receiver.guard import Guard
+from receiver.sandbox.harness import LocalHiloop
+from workers.demo_messages import EXAMPLES, Example
+
+_PATIENCE: Final = 14.0  # seconds in which `--once` must be through
+_LINE: Final = re.compile(r"(?P<time>\S+) (?P<level>\S+) hiloop\.(?:ingest|dispatch) (?P<what>[^:]+): (?P<rest>.*)")
+_SAYS: Final = re.compile(r"demo-says: event=(?P<event>\S+) (?P<text>.*)")
+
+
+def run_demo(*, once: bool, auto: bool, port: int) -> int:
+    """Show the loop; returns the exit code. ``once``: one approval, answered by itself, within 15 s."""
+    console = Console(highlight=False)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with ExitStack() as stack:
+            return _Demo(console, stack, auto=auto or once, port=port).run(
+                EXAMPLES[:1] if once else EXAMPLES, once=once
+            )
+    except KeyboardInterrupt:
+        console.print("\n[dim]Stopped; nothing is left running.[/]")
+        return 1 if once else 0
+
+
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+class _Demo:
+    def __init__(self, console: Console, stack: ExitStack, *, auto: bool, port: int) -> None:
+        self.console = console
+        self.auto = auto
+        self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.story = _Story(console)
+        started = time.monotonic()
+        token, secret, web_port = secrets.token_hex(8), secrets.token_hex(16), free_port()
+        redis = stack.enter_context(EmbeddedRedis())
+        rules = [rule for example in EXAMPLES for rule in example.rules] if auto else []
+        self.hiloop = stack.enter_context(
+            LocalHiloop(
+                webhook_url=f"http://127.0.0.1:{web_port}/webhooks/hiloop",
+                token=token,
+                secret=secret,
+                auto=rules,
+                port=port,
+            )
+        )
+        environment = {
+            **os.environ,
+            "REDIS_URL": redis.url,
+            "HOST": "127.0.0.1",
+            "PORT": str(web_port),
+            "HILOOP_WEBHOOK_TOKEN": token,
+            "HILOOP_WEBHOOK_SECRET": secret,
+            "HILOOP_LOG_LEVEL": "info",
+        }
+        stack.enter_context(self._process("web", environment))
+        worker = {"HILOOP_API_KEY": self.hiloop.api_key, "HILOOP_BASE_URL": self.hiloop.url}
+        stack.enter_context(
+            self._process("worker", {**environment, **worker, "HILOOP_HANDLERS": "workers.demo_handlers"})
+        )
+        _wait_until_ready(web_port)
+        console.print(
+            f"[bold]hiloop-receiver[/] [dim]Redis, Hiloop, web and worker run after[/] "
+            f"{time.monotonic() - started:.1f} s [dim](all on this machine)[/]\n"
+        )
+
+    def run(self, examples: tuple[Example, ...], *, once: bool) -> int:
+        if not once:
+            self.console.print(f"Open the human's page:  [link]{self.hiloop.page_url}[/]\n", soft_wrap=True)
+        self.console.print("Agents ask:")
+        for example in examples:
+            self._ask(example)
+        deadline = time.monotonic() + _PATIENCE if once else None
+        while deadline is None or time.monotonic() < deadline:
+            try:
+                line = self.lines.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            handled = self.story.follow(line)
+            if once and handled:
+                self.console.print("\n[green]✓[/] the human's answer was handled")
+                return 0
+        self.console.print("\n[red]✗[/] the answer was not handled in time")
+        return 1
+
+    def _ask(self, example: Example) -> None:
+        with HiloopClient(self.hiloop.api_key, example.agent, base_url=self.hiloop.url) as client:
+            session = client.create_session(title=example.title, priority=example.priority)
+            client.send_message(session.id, components=example.components)
+        hint = "the human answers by itself" if self.auto and example.rules else example.to_do
+        self.console.print(f"  [cyan]{example.agent:<12}[/] {escape(example.title)} [dim]— {hint}[/]")
+
+    @contextmanager
+    def _process(self, command: str, environment: dict[str, str]) -> Iterator[None]:
+        process = subprocess.Popen(  # noqa: S603  # this package's own command line
+            [sys.executable, "-m", "workers.cli", command],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # Ctrl-C reaches this process, which stops them in order
+        )
+        guard = Guard(process.pid)
+        reader = threading.Thread(target=self._read, args=(process,), daemon=True)
+        reader.start()
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(10)
+            guard.release()
+            reader.join(1)
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None  # noqa: S101  # it was started with a pipe
+        with process.stdout:
+            for line in process.stdout:
+                self.lines.put(line.rstrip("\n"))
+
+
+class _Story:
+    """Tells the way of each event, once it is handled."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.accepted: dict[str, tuple[float, dict[str, str]]] = {}
+        self.said: dict[str, str] = {}
+
+    def follow(self, line: str) -> bool:
+        """Take in one line of a log. Returns whether it says that an answer was handled."""
+        if says := _SAYS.fullmatch(line):
+            self.said[says["event"]] = says["text"]
+            return False
+        if not (match := _LINE.fullmatch(line)):
+            if "Traceback" in line or " ERROR " in line:
+                self.console.print(f"[red]{escape(line)}[/]")
+            return False
+        values = dict(part.split("=", 1) for part in match["rest"].split(" ") if "=" in part)
+        at = datetime.fromisoformat(match["time"]).timestamp()
+        if match["what"] == "accepted":
+            self.accepted[values["event"]] = (at, values)
+        elif match["what"] == "handled":
+            self._tell(values, at)
+            return values["type"] == "'response.created'"
+        elif match["level"] in ("WARNING", "ERROR"):
+            self.console.print(f"[yellow]{escape(match['what'])}: {escape(match['rest'])}[/]")
+        return False
+
+    def _tell(self, values: dict[str, str], handled_at: float) -> None:
+        event = values["event"]
+        answered_at, web = self.accepted.pop(event, (handled_at, {}))
+        verified, queued = float(web.get("verified_ms", 0)), float(web.get("queued_ms", 0))
+        received_at = answered_at - (verified + queued) / 1000
+        handled = (handled_at - received_at) * 1000
+        self.console.print(f"\n[bold]{escape(values['type'].strip(chr(39)))}[/] [dim]{escape(event)}[/]")
+        size = f"{int(web.get('bytes', 0)) / 1000:.1f} kB, sealed for the agent and signed"
+        for after, step, what in (
+            (0.0, "received", size),
+            (verified, "verified", "bearer token and HMAC over the raw bytes"),
+            (verified + queued, "queued", "durable in Redis; Hiloop gets its 202"),
+            (handled - float(values["ms"]), "opened", "claimed by the worker, opened with the agent's key"),
+            (handled, "handled", f"{values['handler']} → [bold]{escape(self.said.pop(event, ''))}[/]"),
+        ):
+            self.console.print(f"  [dim]{after:8.1f} ms[/]  [green]{step:<9}[/] {what}")
+
+
+def _wait_until_ready(port: int) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            time.sleep(0.02)
+    raise TimeoutError("the web process did not start")
