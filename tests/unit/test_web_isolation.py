@@ -66,4 +66,3 @@ def test_the_application_answered(seen: tuple[list[int], set[str]]) -> None:
 @pytest.mark.parametrize("name", FORBIDDEN)
 def test_it_has_not_loaded(seen: tuple[list[int], set[str]], name: str) -> None:
     assert sorted(one for one in seen[1] if one == name or one.startswith(f"{name}.")) == []
-
