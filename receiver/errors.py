@@ -155,11 +155,11 @@ class HandlerControl(ReceiverError):
 
 
 class RetryLater(HandlerControl):
-    """Run this handler again after ``seconds``, which must not be negative. Counts as a try."""
+    """Run this handler again after ``seconds``: 0 to 366 days. Counts as a try."""
 
     def __init__(self, seconds: float) -> None:
-        if not seconds >= 0:
-            raise ValueError(f"RetryLater needs seconds >= 0, not {seconds!r}")
+        if not 0 <= seconds <= 366 * 86400:
+            raise ValueError(f"RetryLater needs seconds >= 0 and at most 366 days, not {seconds!r}")
         self.seconds = float(seconds)
         super().__init__(f"retry in {self.seconds:g} s")
 

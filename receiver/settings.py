@@ -283,6 +283,8 @@ def _api_key(text: str) -> str:
 
 def _modules(text: str) -> tuple[str, ...]:
     names = _list(text)
+    if not names:
+        raise ValueError("holds only commas")
     for name in names:
         if not _MODULE.fullmatch(name):
             raise ValueError("must be dotted module names separated by commas, like handlers or agents.deploy")

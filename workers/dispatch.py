@@ -195,6 +195,9 @@ class Dispatcher:
         if due is not None:
             self._close(run, "retry", due)
         elif mine.failed:
+            if not run.reason:  # it died while the event was run before, and another handler was tried again since
+                dead = [name for name, one in mine.handlers.items() if one.state == "dead"]
+                run.reason, run.error = "handler_error", f"{', '.join(dead)} failed in an earlier run"
             self._close(run, "dead")
         else:
             self._close(run, "done")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
+
+_STATES: Final = ("pending", "done", "dead")
+_LATEST: Final = 253402300800.0  # the year 10000; later times, and those that are none, would stop the worker
 
 
 @dataclass(slots=True)
@@ -14,6 +17,14 @@ class HandlerProgress:
     tries: int = 0
     due: float = 0.0
     state: str = "pending"
+
+    @classmethod
+    def checked(cls, tries: Any, due: Any, state: Any) -> Self:
+        """Made of what stands in Redis. Raises `ValueError`, `TypeError` or `OverflowError` for what cannot be."""
+        made = cls(int(tries), float(due), state)
+        if made.tries < 0 or not 0 <= made.due <= _LATEST or state not in _STATES:
+            raise ValueError("no progress of a handler")
+        return made
 
 
 @dataclass(slots=True)
@@ -27,13 +38,8 @@ class Progress:
         """Read what `to_json` wrote; anything else counts as no progress, since Redis is not to be trusted."""
         try:
             stored: Any = json.loads(text)
-            return cls(
-                {
-                    str(name): HandlerProgress(int(tries), float(due), str(state))
-                    for name, (tries, due, state) in stored.items()
-                }
-            )
-        except (ValueError, TypeError, AttributeError, RecursionError):
+            return cls({name: HandlerProgress.checked(*parts) for name, parts in stored.items()})
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             return cls()
 
     def to_json(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final, TypeVar
 
@@ -20,6 +20,7 @@ Function = Callable[..., Any] | Callable[..., Awaitable[Any]]
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 RESPONSE_TYPE: Final = "response.created"
+_NO_PARENTHESES: Final = 'write the decorator with parentheses: @on_response() or @on("session.closed")'
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,10 @@ class Registry:
         after the first. ``timeout``: seconds. ``ordered=False``: later events of the session need not wait for this
         handler. Raises `ValueError` or `TypeError` for what cannot work, at import.
         """
+        if not isinstance(type, str):
+            raise TypeError(_NO_PARENTHESES)
         if priority is not None and priority not in PRIORITIES:
             raise ValueError(f"priority must be one of {', '.join(PRIORITIES)}, not {priority!r}")
-        if retries is not None and retries < 0:
-            raise ValueError(f"retries must not be negative, but is {retries}")
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout must be more than 0 seconds, but is {timeout}")
         return self._register(
             {
                 "type": type,
@@ -136,7 +135,8 @@ class Registry:
 
     def include(self, other: Registry) -> None:
         """Take over all handlers of ``other``."""
-        self._handlers.extend(other)
+        for handler in list(other):
+            self._add(handler)
 
     def match(self, event: OpenedEvent) -> list[Handler]:
         """The handlers that want ``event``; the fallbacks if no other does."""
@@ -147,16 +147,27 @@ class Registry:
         """Forget all handlers."""
         self._handlers.clear()
 
+    def _add(self, handler: Handler) -> None:
+        # Progress is kept by name, so no two handlers may share one.
+        name = handler.name.split("#")[0]
+        taken = sum(one.name.split("#")[0] == name for one in self._handlers)
+        self._handlers.append(replace(handler, name=f"{name}#{taken + 1}" if taken else name))
+
     def _register(self, filters: Mapping[str, Any]) -> Callable[[_Decorated], _Decorated]:
+        retries, timeout = filters["retries"], filters["timeout"]
+        if retries is not None and retries < 0:
+            raise ValueError(f"retries must not be negative, but is {retries}")
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout must be more than 0 seconds, but is {timeout}")
+
         def decorate(function: _Decorated) -> _Decorated:
             if not callable(function):
-                raise TypeError('write the decorator with parentheses: @on_response() or @on("session.closed")')
+                raise TypeError(_NO_PARENTHESES)
             name = f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
-            taken = sum(handler.name.split("#")[0] == name for handler in self._handlers)
-            self._handlers.append(
+            self._add(
                 Handler(
                     function,
-                    name=f"{name}#{taken + 1}" if taken else name,
+                    name=name,
                     wants_client=_arguments_wanted(function, name) == 2,
                     is_async=inspect.iscoroutinefunction(inspect.unwrap(function)),
                     **filters,

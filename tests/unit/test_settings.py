@@ -1,0 +1,250 @@
+"""Settings: what can be set, and that every wrong one is named at once and shows no secret."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver.errors import ConfigurationError
+from receiver.settings import QueueSettings, WebSettings, WorkerSettings, duration
+
+API_KEY = "hlp_" + "ab" * 32
+QUEUE: Mapping[str, str] = {"REDIS_URL": "redis://localhost:6379/1", "HILOOP_WEBHOOK_SECRET": "whsec-canary"}
+WEB: Mapping[str, str] = {**QUEUE, "HILOOP_WEBHOOK_TOKEN": "token-canary"}
+WORKER: Mapping[str, str] = {**QUEUE, "HILOOP_API_KEY": API_KEY, "HILOOP_HANDLERS": "handlers"}
+
+
+def test_the_least_that_a_web_process_needs() -> None:
+    settings = WebSettings.from_environment(WEB)
+    assert settings.redis_url == "redis://localhost:6379/1"
+    assert settings.webhook_tokens == (b"token-canary",)
+    assert settings.webhook_secrets == (b"whsec-canary",)
+    assert (settings.port, settings.processes, settings.max_body, settings.dedup_window) == (8000, 1, 2**20, 604800)
+    assert settings.ordered
+    assert settings.redis_verify_tls
+
+
+def test_the_least_that_a_worker_needs() -> None:
+    settings = WorkerSettings.from_environment(WORKER)
+    assert (settings.api_key, settings.handlers, settings.agent_keys) == (API_KEY, ("handlers",), ())
+    assert settings.lease * 2 <= 60, "a killed worker's events are to be taken over within 60 s"
+    assert settings.grace < 30, "Heroku kills 30 s after its SIGTERM"
+
+
+def test_the_web_process_cannot_hold_an_agents_key() -> None:
+    names = {one.name for one in dataclasses.fields(WebSettings)}
+    assert not {name for name in names if "key" in name}
+    settings = WebSettings.from_environment({**WEB, "HILOOP_API_KEY": API_KEY, "HILOOP_AGENT_KEYS": API_KEY})
+    assert API_KEY not in str(dataclasses.asdict(settings))
+
+
+WEB_VALUES: dict[str, tuple[str, str, str, Any]] = {
+    "TLS, self-signed": ("HILOOP_REDIS_TLS", "self-signed", "redis_verify_tls", False),
+    "TLS, upper case": ("HILOOP_REDIS_TLS", "VERIFY", "redis_verify_tls", True),
+    "rediss": ("REDIS_URL", "rediss://:p@h:6380", "redis_url", "rediss://:p@h:6380"),
+    "unix": ("REDIS_URL", "unix:///tmp/redis.sock", "redis_url", "unix:///tmp/redis.sock"),
+    "blanks around": ("PORT", " 5000 ", "port", 5000),
+    "blank means not set": ("PORT", "  ", "port", 8000),
+    "lowest port": ("PORT", "1", "port", 1),
+    "highest port": ("PORT", "65535", "port", 65535),
+    "several tokens": ("HILOOP_WEBHOOK_TOKEN", "token-one, token-two,", "webhook_tokens", (b"token-one", b"token-two")),
+    "several secrets": ("HILOOP_WEBHOOK_SECRET", "secret-1,secret-2", "webhook_secrets", (b"secret-1", b"secret-2")),
+    "a secret outside ASCII": ("HILOOP_WEBHOOK_SECRET", "geheimnis-ü", "webhook_secrets", ("geheimnis-ü".encode(),)),
+    "processes": ("WEB_CONCURRENCY", "4", "processes", 4),
+    "queue": ("HILOOP_QUEUE", "my-queue_2", "queue", "my-queue_2"),
+    "order": ("HILOOP_ORDER", "none", "ordered", False),
+    "window": ("HILOOP_DEDUP_WINDOW", "2d", "dedup_window", 172800.0),
+    "body timeout": ("HILOOP_BODY_TIMEOUT", "500ms", "body_timeout", 0.5),
+    "body": ("HILOOP_MAX_BODY", "2048", "max_body", 2048),
+    "host": ("HOST", "127.0.0.1", "host", "127.0.0.1"),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "field", "value"), WEB_VALUES.values(), ids=WEB_VALUES.keys())
+def test_web_values(name: str, text: str, field: str, value: Any) -> None:
+    assert getattr(WebSettings.from_environment({**WEB, name: text}), field) == value
+
+
+WORKER_VALUES: dict[str, tuple[str, str, str, Any]] = {
+    "base URL with /v1": ("HILOOP_BASE_URL", "https://api.example/v1", "base_url", "https://api.example"),
+    "base URL with a slash": ("HILOOP_BASE_URL", "https://api.example/", "base_url", "https://api.example"),
+    "base URL with /v1/": ("HILOOP_BASE_URL", "https://api.example/v1/", "base_url", "https://api.example"),
+    "base URL here": ("HILOOP_BASE_URL", "http://127.0.0.1:9000", "base_url", "http://127.0.0.1:9000"),
+    "several modules": ("HILOOP_HANDLERS", "a, b.c ,_d", "handlers", ("a", "b.c", "_d")),
+    "agent name": ("HILOOP_AGENT_NAME", "deploy-bot", "agent_name", "deploy-bot"),
+    "keys": ("HILOOP_AGENT_KEYS", "YQ==,Yg==", "agent_keys", ("YQ==", "Yg==")),
+    "concurrency": ("WORKER_CONCURRENCY", "10", "concurrency", 10),
+    "no retries": ("HILOOP_RETRIES", "0", "retries", 0),
+    "timeout": ("HILOOP_HANDLER_TIMEOUT", "2m", "timeout", 120.0),
+    "no grace": ("HILOOP_SHUTDOWN_GRACE", "0", "grace", 0.0),
+    "lease": ("HILOOP_LEASE", "5s", "lease", 5.0),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "field", "value"), WORKER_VALUES.values(), ids=WORKER_VALUES.keys())
+def test_worker_values(name: str, text: str, field: str, value: Any) -> None:
+    assert getattr(WorkerSettings.from_environment({**WORKER, name: text}), field) == value
+
+
+WRONG_WEB = [
+    ("REDIS_URL", ""),
+    ("REDIS_URL", "localhost:6379"),
+    ("REDIS_URL", "http://localhost"),
+    ("HILOOP_REDIS_TLS", "off"),
+    ("HILOOP_QUEUE", "a:b"),
+    ("HILOOP_QUEUE", "-a"),
+    ("HILOOP_QUEUE", "a" * 65),
+    ("HILOOP_WEBHOOK_SECRET", ""),
+    ("HILOOP_WEBHOOK_SECRET", ","),
+    ("HILOOP_WEBHOOK_SECRET", "short"),
+    ("HILOOP_WEBHOOK_SECRET", "long-enough,short"),
+    ("HILOOP_WEBHOOK_TOKEN", ""),
+    ("HILOOP_WEBHOOK_TOKEN", "short"),
+    ("PORT", "0"),
+    ("PORT", "65536"),
+    ("PORT", "http"),
+    ("PORT", "-1"),
+    ("PORT", "8_000"),
+    ("PORT", "٣"),
+    ("PORT", "9" * 5000),
+    ("WEB_CONCURRENCY", "0"),
+    ("WEB_CONCURRENCY", "two"),
+    ("HILOOP_MAX_BODY", "1"),
+    ("HILOOP_MAX_BODY", "1MiB"),
+    ("HILOOP_BODY_TIMEOUT", "0"),
+    ("HILOOP_BODY_TIMEOUT", "soon"),
+    ("HILOOP_BODY_TIMEOUT", "-1s"),
+    ("HILOOP_DEDUP_WINDOW", "0s"),
+    ("HILOOP_DEDUP_WINDOW", "400d"),
+    ("HILOOP_ORDER", "maybe"),
+]
+WRONG_WORKER = [
+    ("REDIS_URL", ""),
+    ("HILOOP_WEBHOOK_SECRET", ""),
+    ("HILOOP_API_KEY", ""),
+    ("HILOOP_API_KEY", "hlp_" + "AB" * 32),
+    ("HILOOP_API_KEY", "hlp_prov_" + "ab" * 32),
+    ("HILOOP_BASE_URL", "http://api.hi-loop.com"),
+    ("HILOOP_BASE_URL", "api.hi-loop.com"),
+    ("HILOOP_BASE_URL", "https://"),
+    ("HILOOP_BASE_URL", "https://[::1"),
+    ("HILOOP_HANDLERS", ""),
+    ("HILOOP_HANDLERS", ","),
+    ("HILOOP_HANDLERS", "handlers.py;rm"),
+    ("HILOOP_HANDLERS", "a..b"),
+    ("HILOOP_HANDLERS", "/srv/handlers"),
+    ("WORKER_CONCURRENCY", "0"),
+    ("HILOOP_RETRIES", "-1"),
+    ("HILOOP_RETRY_BASE", "0"),
+    ("HILOOP_RETRY_MAX", "30 days"),
+    ("HILOOP_HANDLER_TIMEOUT", "0"),
+    ("HILOOP_SHUTDOWN_GRACE", "-1"),
+    ("HILOOP_LEASE", "10ms"),
+    ("HILOOP_KEEP_DEAD", "1s"),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), WRONG_WEB)
+def test_wrong_web_settings_are_named(name: str, text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        WebSettings.from_environment({**WEB, name: text})
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{name} ")
+    assert len(problem) > len(name) + 10, "it does not say how to mend it"
+
+
+@pytest.mark.parametrize(("name", "text"), WRONG_WORKER)
+def test_wrong_worker_settings_are_named(name: str, text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        WorkerSettings.from_environment({**WORKER, name: text})
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{name} ")
+
+
+def test_all_wrong_settings_are_named_at_once() -> None:
+    wrong = {"PORT": "x", "HILOOP_ORDER": "x", "HILOOP_WEBHOOK_SECRET": "x", "HILOOP_MAX_BODY": "x"}
+    with pytest.raises(ConfigurationError) as caught:
+        WebSettings.from_environment(wrong)
+    named = [problem.split(" ")[0] for problem in caught.value.problems]
+    assert sorted(named) == sorted([*wrong, "REDIS_URL", "HILOOP_WEBHOOK_TOKEN"])
+    with pytest.raises(ConfigurationError) as caught:
+        WorkerSettings.from_environment({})
+    named = [problem.split(" ")[0] for problem in caught.value.problems]
+    assert sorted(named) == ["HILOOP_API_KEY", "HILOOP_HANDLERS", "HILOOP_WEBHOOK_SECRET", "REDIS_URL"]
+
+
+def test_explicit_keys_need_no_api_key() -> None:
+    environment = {**WORKER, "HILOOP_API_KEY": "", "HILOOP_AGENT_KEYS": "YQ=="}
+    assert WorkerSettings.from_environment(environment).agent_keys == ("YQ==",)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"HILOOP_WEBHOOK_SECRET": "canary"},
+        {"HILOOP_WEBHOOK_TOKEN": "canary"},
+        {"HILOOP_API_KEY": "hlp_canary"},
+        {"HILOOP_API_KEY": "hlp_prov_canary"},
+        {"REDIS_URL": "http://:canary@host"},
+        {"REDIS_URL": "canary"},
+    ],
+)
+@pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
+def test_errors_show_no_secret(kind: type[WebSettings | WorkerSettings], environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        kind.from_environment(environment)
+    assert "canary" not in str(caught.value)
+
+
+def test_reprs_show_no_secret() -> None:
+    secret = {"REDIS_URL": "redis://:canary@host/0", "HILOOP_AGENT_KEYS": "canary"}
+    for settings in (WebSettings.from_environment({**WEB, **secret}), WorkerSettings.from_environment(WORKER | secret)):
+        assert "canary" not in repr(settings)
+        assert API_KEY not in repr(settings)
+        assert "redis://" not in repr(settings)
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = QueueSettings()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.queue = "another"  # type: ignore[misc]  # that it is refused is what is tested
+
+
+DURATIONS = [
+    ("90", 90.0),
+    ("0", 0.0),
+    ("1.5", 1.5),
+    ("500ms", 0.5),
+    ("30s", 30.0),
+    ("5m", 300.0),
+    ("2h", 7200.0),
+    ("7d", 604800.0),
+    (" 7 d ", 604800.0),
+]
+
+
+@pytest.mark.parametrize(("text", "seconds"), DURATIONS)
+def test_duration(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1", "1e3", "5 weeks", "1h30m", "inf", "nan", "1.", ".5", "٣", "5S"])
+def test_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        duration(text)
+
+
+names = st.sampled_from([name for name, _ in WRONG_WEB + WRONG_WORKER])
+
+
+@given(st.dictionaries(names, st.text(max_size=30)))
+def test_any_environment_gives_settings_or_one_error(environment: dict[str, str]) -> None:
+    for kind, base in ((WebSettings, WEB), (WorkerSettings, WORKER)):
+        with contextlib.suppress(ConfigurationError):
+            assert kind.from_environment({**base, **environment}).webhook_secrets
