@@ -56,7 +56,7 @@ function buttonGroup({ data }, exchange) {
       const chosen = choices.find((choice) => choice.action === value);
       if (!chosen) return null;
       chosen.button.classList.add("chosen");
-      chosen.button.append(spoken(", chosen"));
+      chosen.button.append(spoken("(chosen)"));
       return element("strong", {}, chosen.label);
     },
   });

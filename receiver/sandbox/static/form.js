@@ -78,15 +78,20 @@ function drawOptions({ id, label, type, options, required }) {
   const name = freshId("question");
   const error = element("p", { class: "error", id: `${name}-error` });
   const inputs = options.map((option, index) => {
-    return element("input", { type, name, id: `${name}-${index}`, value: readable(option), "aria-describedby": error.id });
+    return element("input", { type, name, id: `${name}-${index}`, value: readable(valueOf(option)), "aria-describedby": error.id });
   });
-  const rows = inputs.map((input) => element("label", { class: "option", for: input.id }, input, element("span", {}, input.value)));
-  const chosen = () => options.filter((_, index) => inputs[index].checked);
+  const rows = inputs.map((input, index) => element("label", { class: "option", for: input.id }, input, element("span", {}, readable(options[index]?.label ?? input.value))));
+  const chosen = () => options.filter((_, index) => inputs[index].checked).map(valueOf);
   const legend = element("legend", {}, readable(label ?? id), required && mark());
   const group = { class: "question", role: type === "radio" ? "radiogroup" : "group", "aria-describedby": error.id };
   const node = element("fieldset", group, legend, element("div", { class: "options" }, rows), error);
   if (required && type === "radio") node.setAttribute("aria-required", "true");
   return { node, inputs, error, read: () => (type === "radio" ? (chosen()[0] ?? null) : chosen()) };
+}
+
+/** An option is a string or, where label and value differ, an object. */
+function valueOf(option) {
+  return option?.value ?? option?.label ?? option;
 }
 
 function drawWriting({ id, label, type, required, placeholder }) {

@@ -4,6 +4,7 @@ import { Client } from "./client.js";
 import { Feed } from "./feed.js";
 import { Human } from "./human.js";
 import { identity, isBrought } from "./identity.js";
+import { oneAtATime } from "./once.js";
 import { SessionView } from "./session.js";
 
 const find = (id) => document.getElementById(id);
@@ -51,27 +52,6 @@ async function start() {
 /** The id of the session in the address (#/sessions/…), or null. */
 function currentSession() {
   return /^#\/sessions\/([0-9a-f-]+)$/.exec(location.hash)?.[1] ?? null;
-}
-
-/** Runs `work` once at a time; calls that come meanwhile share one more run. */
-function oneAtATime(work) {
-  let running = null;
-  let again = false;
-  const run = async () => {
-    try {
-      do {
-        again = false;
-        await work();
-      } while (again);
-    } finally {
-      running = null;
-    }
-  };
-  return () => {
-    again = true;
-    running ??= run();
-    return running;
-  };
 }
 
 function say(state, text) {

@@ -8,11 +8,11 @@ const FAULTS = ["delay", "drop", "duplicate", "reorder", "wrong-signature", "sil
 export function drawWebhook(webhook, act) {
   const { id, url, description, enabled, scope, faults } = webhook;
   const path = `/webhooks/${id}`;
-  const button = (label, onclick) => element("button", { type: "button", class: "quiet", "data-key": `${id} ${label}`, onclick }, label);
+  const button = (name, label, onclick) => element("button", { type: "button", class: "quiet", "data-key": `${id} ${name}`, onclick }, label);
   const actions = [
-    button("Send test", () => act("POST", `${path}/test`)),
-    button(enabled ? "Disable" : "Enable", () => act("PATCH", path, { enabled: !enabled })),
-    button("Delete", () => act("DELETE", path)),
+    button("test", "Send test", () => act("POST", `${path}/test`)),
+    button("switch", enabled ? "Disable" : "Enable", () => act("PATCH", path, { enabled: !enabled })),
+    button("delete", "Delete", () => act("DELETE", path)),
   ];
   const covers = [part("spaces", scope.spaces), part("agents", scope.agents), part("event types", scope.eventTypes)].join(" · ");
   return element("article", { class: "webhook", "aria-label": url },
