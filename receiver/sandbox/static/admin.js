@@ -48,8 +48,9 @@ function table(deliveries) {
 }
 
 function row({ id, eventType, status, attempts, lastStatusCode, lastError, createdAt, nextRetryAt }) {
-  const retry = element("button", { type: "button", class: "quiet", "data-key": id, onclick: () => act("POST", `/deliveries/${id}/retry`) }, "Retry");
-  retry.setAttribute("aria-label", `Retry ${eventType} (${id})`);
+  const name = { "aria-label": `Retry ${eventType} (${id})`, "data-key": id };
+  const onclick = () => act("POST", `/deliveries/${id}/retry`);
+  const retry = element("button", { type: "button", class: "quiet", ...name, onclick }, "Retry");
   const cells = [
     eventType,
     element("span", { class: `state ${status.toLowerCase()}` }, status),
@@ -73,7 +74,8 @@ async function add(event) {
   try {
     const made = await client.request("POST", `${API}/webhooks`, wanted);
     const secrets = pairs([["Bearer token", made.token], ["Signing secret", made.secret]]);
-    find("made").replaceChildren(element("div", { class: "card" }, element("p", {}, "Added. Give your receiver these two, they are shown only now:"), secrets));
+    const intro = element("p", {}, "Added. Give your receiver these two, they are shown only now:");
+    find("made").replaceChildren(element("div", { class: "card" }, intro, secrets));
     form.reset();
     await refresh();
   } catch (error) {

@@ -11,7 +11,9 @@ const find = (id) => document.getElementById(id);
 
 async function start() {
   // WebCrypto exists only on https, localhost and 127.0.0.1.
-  if (!globalThis.crypto?.subtle) throw new Error("Open this page as http://127.0.0.1:… or http://localhost:…: browsers have no cryptography elsewhere.");
+  if (!globalThis.crypto?.subtle) {
+    throw new Error("Open this page under 127.0.0.1 or localhost: elsewhere browsers have no cryptography.");
+  }
   const { token, keys } = await identity().catch(explain);
   const client = new Client(token);
   const human = new Human(client, keys);
@@ -45,7 +47,10 @@ async function start() {
       await refresh().then(() => say("connected", "Connected"), warn);
     },
     lost: (why) => say("lost", why),
-    happened: ({ type, sessionId, typing }) => (type === "typing" ? view.typing(sessionId, typing) : refresh().catch(warn)),
+    happened({ type, sessionId, typing }) {
+      if (type === "typing") view.typing(sessionId, typing);
+      else refresh().catch(warn);
+    },
   });
 }
 
@@ -66,7 +71,7 @@ function warn(error) {
 
 function explain(error) {
   if (error.name !== "NotSupportedError") throw error;
-  throw new Error("This browser has no X25519. Chromium and Chrome have it from version 133, Firefox from 130, Safari from 17.");
+  throw new Error("This browser has no X25519. Chrome has it from version 133, Firefox from 130, Safari from 17.");
 }
 
 start().catch((error) => {
