@@ -33,7 +33,7 @@ from tests.faults.proxy import POINTS, RedisProxy
 
 TOKEN, SECRET = "fault-token", "fault-secret"
 DRAIN_SECONDS = 60.0
-LEASE = "2s"
+LEASE = "1s"
 
 
 @dataclass

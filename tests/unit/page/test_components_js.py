@@ -71,7 +71,8 @@ def test_report_metrics_and_table(page: Page) -> None:
     assert main.locator(".rise").all_text_contents() == ["up +14%", "up +8%"]
     assert main.locator(".fall").all_text_contents() == ["down -0.3%"]
     colours = [
-        main.locator(kind).first.evaluate("(node) => getComputedStyle(node).color") for kind in (".rise", ".fall")
+        main.locator(kind).first.evaluate("(node) => getComputedStyle(node).color")
+        for kind in (".rise", ".fall")
     ]
     assert colours[0] != colours[1]
     table = main.get_by_role("table")
@@ -116,7 +117,9 @@ def test_what_is_required_is_asked_for(page: Page, given_: dict[str, Any], role:
     first = main.get_by_role(role).first
     assert first.evaluate("(node) => node === document.activeElement")
     assert first.get_attribute("aria-invalid") == "true"
-    described = first.evaluate("(node) => document.getElementById(node.getAttribute('aria-describedby')).innerText")
+    described = first.evaluate(
+        "(node) => document.getElementById(node.getAttribute('aria-describedby')).innerText"
+    )
     assert described == complaint
     assert main.get_by_role("alert").inner_text() == "One question needs another look."
     if role == "textbox":
@@ -151,12 +154,19 @@ def test_tabs_by_mouse_and_keyboard(page: Page) -> None:
     endpoints.click()
     assert endpoints.get_attribute("aria-selected") == "true"
     assert main.get_by_role("tabpanel", name="Endpoints").get_by_role("table").is_visible()
-    for key, expected in (("ArrowRight", overview), ("ArrowLeft", endpoints), ("Home", overview), ("End", endpoints)):
+    for key, expected in (
+        ("ArrowRight", overview),
+        ("ArrowLeft", endpoints),
+        ("Home", overview),
+        ("End", endpoints),
+    ):
         page.keyboard.press(key)
         assert expected.evaluate("(node) => node === document.activeElement")
         assert expected.get_attribute("aria-selected") == "true"
     page.keyboard.press("Tab")
-    assert main.get_by_role("tabpanel", name="Endpoints").evaluate("(node) => node === document.activeElement")
+    assert main.get_by_role("tabpanel", name="Endpoints").evaluate(
+        "(node) => node === document.activeElement"
+    )
 
 
 def test_tabs_in_tabs(page: Page) -> None:
@@ -198,7 +208,11 @@ def test_charts(page: Page, kind: str, shape: str, count: int) -> None:
 
 
 def test_a_chart_in_a_hidden_tab_is_drawn_when_it_shows(page: Page) -> None:
-    hidden = {"type": "tab", "data": {"label": "Chart"}, "children": [examples.chart("bar", North=[1, 2, 3, 4])]}
+    hidden = {
+        "type": "tab",
+        "data": {"label": "Chart"},
+        "children": [examples.chart("bar", North=[1, 2, 3, 4])],
+    }
     main = draw(page, {"type": "tabs", "children": [examples.TABS["children"][0], hidden]})
     main.get_by_role("tab", name="Chart").click()
     main.locator("rect.bar").nth(3).wait_for()
@@ -207,13 +221,16 @@ def test_a_chart_in_a_hidden_tab_is_drawn_when_it_shows(page: Page) -> None:
 @pytest.mark.parametrize("values", [[0, 0], [5], [1e-9, 2e-9], [-3, -1], [1e15, 0], [7, 7]])
 def test_charts_of_odd_numbers_stay_inside_their_frame(page: Page, values: list[float]) -> None:
     labels = [f"a rather long label {index}" for index in range(len(values))]
-    data = [{"labels": labels, "series": [{"values": values}], "type": kind} for kind in ("bar", "line", "area")]
+    data = [
+        {"labels": labels, "series": [{"values": values}], "type": kind} for kind in ("bar", "line", "area")
+    ]
     main = draw(page, *({"type": "chart", "data": each} for each in data))
     main.locator("svg text").first.wait_for()
     outside = main.locator("svg").evaluate_all(
         """(all) => all.flatMap((svg) => [...svg.querySelectorAll("rect, path, circle")].filter((shape) => {
             const box = shape.getBBox();
-            return !(box.y >= 0 && box.y + box.height <= 220 && box.x >= 0 && box.x + box.width <= svg.clientWidth);
+            const [right, bottom] = [box.x + box.width, box.y + box.height];
+            return !(box.x >= 0 && right <= svg.clientWidth && box.y >= 0 && bottom <= 220);
         }).map((shape) => shape.outerHTML))"""
     )
     assert outside == []
@@ -251,7 +268,9 @@ def test_what_cannot_be_drawn_is_shown_as_json(page: Page, component: Any) -> No
     main = draw(page, component, examples.BUTTONS)
     shown = main.locator(".undrawable")
     assert json.loads(shown.locator("pre").inner_text()) == component
-    assert main.get_by_role("button", name="Approve").is_visible(), "the rest of the message is drawn all the same"
+    assert main.get_by_role("button", name="Approve").is_visible(), (
+        "the rest of the message is drawn all the same"
+    )
 
 
 def test_components_that_are_no_list_are_shown_too(page: Page) -> None:
@@ -299,7 +318,11 @@ def test_no_text_anywhere_becomes_markup(page: Page) -> None:
         *(examples.chart(kind, **{PAYLOAD: [1, 2, 3, 4]}) for kind in ("bar", "line", "area", "pie")),
         {"type": "video"},
     ]
-    everything = [*poisoned(every), {"type": PAYLOAD, "data": {PAYLOAD: PAYLOAD}}, question(placeholder=PAYLOAD)]
+    everything = [
+        *poisoned(every),
+        {"type": PAYLOAD, "data": {PAYLOAD: PAYLOAD}},
+        question(placeholder=PAYLOAD),
+    ]
     main = draw(page, *everything)
     main.locator("svg .dot").first.wait_for()
     assert main.locator("img, script, a, iframe").count() == 0
@@ -314,15 +337,29 @@ json_values = st.recursive(
     lambda children: (
         st.lists(children, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["type", "data", "children", "label", "id", "options", "values", "labels"]), children
+            st.sampled_from(["type", "data", "children", "label", "id", "options", "values", "labels"]),
+            children,
         )
     ),
     max_leaves=8,
 )
-names = ["content", "buttons", "entries", "metrics", "headers", "rows", "questions", "labels", "series", "type"]
+names = [
+    "content",
+    "buttons",
+    "entries",
+    "metrics",
+    "headers",
+    "rows",
+    "questions",
+    "labels",
+    "series",
+    "type",
+]
 components = st.fixed_dictionaries(
     {
-        "type": st.sampled_from(["text", "button_group", "kv", "metric_grid", "table", "chart", "qa", "tabs", "tab"]),
+        "type": st.sampled_from(
+            ["text", "button_group", "kv", "metric_grid", "table", "chart", "qa", "tabs", "tab"]
+        ),
         "data": st.dictionaries(st.sampled_from(names), json_values) | json_values,
         "children": json_values,
     }

@@ -33,8 +33,9 @@ OPEN = """async ([cases, privateKeys]) => {
     const { fromBase64, keyPair, open } = await import("/envelope.js");
     const keys = await Promise.all(privateKeys.map((key) => keyPair(fromBase64(key, "key"))));
     return Promise.all(cases.map(({ envelope, session_id, field }) =>
-        open(envelope, { keys, sessionId: session_id, field })
-            .then(({ value, senderKeyId }) => ({ value, sender: senderKeyId }), (error) => ({ error: error.name }))));
+        open(envelope, { keys, sessionId: session_id, field }).then(
+            ({ value, senderKeyId }) => ({ value, sender: senderKeyId }),
+            (error) => ({ error: error.name }))));
 }"""
 SEAL = """async ([values, privateKey, recipients, sessionId, field]) => {
     const { fromBase64, keyPair, seal } = await import("/envelope.js");
@@ -108,7 +109,9 @@ def test_python_opens_what_the_browser_sealed(page: Page) -> None:
         ]
         assert [result.value for result in results] == VALUES
         assert {result.sender_key_id for result in results} == {human.key_id}
-    parts = [each["ciphertext"] for each in envelopes] + [w["salt"] for e in envelopes for w in e["wrappings"]]
+    parts = [each["ciphertext"] for each in envelopes] + [
+        w["salt"] for e in envelopes for w in e["wrappings"]
+    ]
     assert len(set(parts)) == len(parts), "nonces and salts are fresh"
 
 
@@ -117,7 +120,13 @@ def test_a_flipped_bit_is_refused_wherever_it_is(page: Page, part: str) -> None:
     agent, human = new_pair(1), new_pair(2)
     [envelope] = page.evaluate(
         SEAL,
-        [["approve"], to_base64(human.private_key), [to_base64(agent.public_key)], SESSION, "encryptedResponse"],
+        [
+            ["approve"],
+            to_base64(human.private_key),
+            [to_base64(agent.public_key)],
+            SESSION,
+            "encryptedResponse",
+        ],
     )
     holder = envelope if part == "ciphertext" else envelope["wrappings"][0]
     original = base64.b64decode(holder[part])
@@ -142,8 +151,12 @@ def test_both_refuse_strange_envelopes_by_the_same_name(page: Page) -> None:
     )
     [wrapping] = good["wrappings"]
     strange: list[Any] = [None, 1, "x", [], {}, {"ciphertext": good["ciphertext"]}, {"wrappings": []}]
-    strange += [good | {"ciphertext": text} for text in (None, "", "=", "A", "AAAA\n", good["ciphertext"] + "=", "é")]
-    strange += [good | {"wrappings": each} for each in (None, [None], [[]], [{}], [wrapping] * 1025, ["a", wrapping])]
+    strange += [
+        good | {"ciphertext": text} for text in (None, "", "=", "A", "AAAA\n", good["ciphertext"] + "=", "é")
+    ]
+    strange += [
+        good | {"wrappings": each} for each in (None, [None], [[]], [{}], [wrapping] * 1025, ["a", wrapping])
+    ]
     strange += [
         good | {"wrappings": [wrapping | {name: value}]}
         for name in wrapping
