@@ -52,8 +52,9 @@ class Wakeup:
             watched.append(redis_socket)
         ready, _, _ = select.select(watched, [], [], seconds)
         if self._reader in ready:
-            self._rung = False
+            # In this order: a ring that comes in between is not written, but what it rings for is there to be seen.
             self._drain()
+            self._rung = False
         return self._messages() if redis_socket is not None and redis_socket in ready else None
 
     def close(self) -> None:
