@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from receiver.embedded import EmbeddedRedis
 from tests.support.processes import Running, start_web, start_worker
+from tests.support.scripts import Scripts
 
 settings.register_profile("tests", deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
@@ -31,6 +32,12 @@ def redis_client(redis_server: EmbeddedRedis) -> Iterator[redis.Redis]:
     with redis_server.client() as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture
+def scripts(redis_client: redis.Redis) -> Scripts:
+    """The Lua scripts over the shared server, which is empty."""
+    return Scripts(redis_client)
 
 
 @pytest.fixture

@@ -50,15 +50,22 @@ local function leave_lane(job, lane)
   redis.call('LPOP', LANE .. lane)
   local successor = redis.call('LINDEX', LANE .. lane, 0)
   while successor do
-    local queue = redis.call('HGET', JOB .. successor, 'origin')
-    if queue then
+    local queue, status = unpack(redis.call('HMGET', JOB .. successor, 'origin', 'status'))
+    if queue and status == 'deferred' then
       redis.call('ZREM', DEFERRED .. queue, successor)
       line_up(successor, queue)
       return
     end
-    -- Its job was deleted from outside (`rq empty`, a dashboard): nothing to wait for.
+    -- Its job was deleted or cancelled from outside (`rq empty`, a dashboard): nothing to wait for.
     redis.call('LPOP', LANE .. lane)
     successor = redis.call('LINDEX', LANE .. lane, 0)
+  end
+end
+
+-- Take a claim out of RQ's registry of started jobs; of a job that was deleted from outside the queue is not known.
+local function no_longer_started(claim, queue)
+  for _, name in ipairs(queue and {queue} or PRIORITY_QUEUES) do
+    redis.call('ZREM', WIP .. name, claim)
   end
 end
 

@@ -18,9 +18,7 @@ class Agent:
 
     def __init__(self, address: str, api_key: str, name: str = "deploy-bot") -> None:
         headers = {"X-API-Key": api_key, "X-Hiloop": name}
-        self._http = httpx.Client(
-            base_url=f"{address}/v1/agent", headers=headers, timeout=40, trust_env=False
-        )
+        self._http = httpx.Client(base_url=f"{address}/v1/agent", headers=headers, timeout=40, trust_env=False)
         self._pair = KeyPair.from_api_key(api_key)
         self.call("PUT", "/keys", {"publicKey": b64encode(self._pair.public_key).decode()})
 
@@ -51,9 +49,7 @@ class Agent:
             f"encrypted{name.capitalize()}": self.sealed(session_id, name, value, keys)
             for name, value in fields.items()
         }
-        message = self.call(
-            "POST", f"/sessions/{session_id}/messages", {**body, "responseRequired": required}
-        )
+        message = self.call("POST", f"/sessions/{session_id}/messages", {**body, "responseRequired": required})
         return str(message["id"])
 
     def ask(self, title: str, *components: dict[str, Any], **options: Any) -> str:

@@ -160,9 +160,7 @@ def test_a_key_that_comes_in_between_is_sealed_for_too(page: Page, agent: Agent,
     def publish_first(route: Any, request: Any) -> None:
         if not tries:
             key = base64.b64encode(other.public_key).decode()
-            httpx.put(
-                f"{hiloop.url}/human/api/keys", json={"publicKey": key}, trust_env=False
-            ).raise_for_status()
+            httpx.put(f"{hiloop.url}/human/api/keys", json={"publicKey": key}, trust_env=False).raise_for_status()
         tries.append(request.post_data_json)
         route.continue_()
 
@@ -170,9 +168,7 @@ def test_a_key_that_comes_in_between_is_sealed_for_too(page: Page, agent: Agent,
     page.get_by_role("button", name="Approve").click()
     page.locator(".answer").wait_for()
     assert agent.answer(session_id) == "approve"
-    recipients = [
-        {each["recipientKeyId"] for each in body["encryptedResponse"]["wrappings"]} for body in tries
-    ]
+    recipients = [{each["recipientKeyId"] for each in body["encryptedResponse"]["wrappings"]} for body in tries]
     assert [other.key_id in each for each in recipients] == [False, True]
 
 

@@ -38,9 +38,7 @@ def keys_of_the_human(hiloop: LocalHiloop) -> list[str]:
 def test_the_key_in_the_address_is_kept_and_never_sent(browser: Browser, hiloop: LocalHiloop) -> None:
     with visiting(browser) as page:
         sent: list[str] = []
-        page.on(
-            "request", lambda request: sent.append(f"{request.url} {request.headers} {request.post_data}")
-        )
+        page.on("request", lambda request: sent.append(f"{request.url} {request.headers} {request.post_data}"))
         page.goto(hiloop.page_url)
         connected(page)
         assert page.evaluate("location.href") == f"{hiloop.url}/"
@@ -54,9 +52,7 @@ def test_the_key_in_the_address_is_kept_and_never_sent(browser: Browser, hiloop:
     assert keys_of_the_human(hiloop) == [hiloop.human.pair.key_id]
 
 
-def test_without_a_key_a_new_one_is_made_and_registered(
-    browser: Browser, hiloop: LocalHiloop, agent: Agent
-) -> None:
+def test_without_a_key_a_new_one_is_made_and_registered(browser: Browser, hiloop: LocalHiloop, agent: Agent) -> None:
     agent.ask("Before this browser came", *examples.QUICK_START)
     with visiting(browser) as page:
         page.goto(hiloop.url)
@@ -122,9 +118,7 @@ def test_more_sessions_and_messages_than_fit_in_one_answer(page: Page, agent: Ag
     expect(page.locator(".message").last).to_be_in_viewport()
 
 
-def test_sessions_and_messages_appear_by_themselves_and_nothing_half_done_is_lost(
-    page: Page, agent: Agent
-) -> None:
+def test_sessions_and_messages_appear_by_themselves_and_nothing_half_done_is_lost(page: Page, agent: Agent) -> None:
     session_id = agent.ask("Incident", examples.FORM)
     page.get_by_role("link", name="Incident").click()
     details = page.get_by_role("textbox", name="Description")
@@ -248,9 +242,7 @@ def test_a_guest_sees_one_session_and_answers_under_its_own_name(
 
 
 @pytest.mark.parametrize("width", [360, 820, 1280])
-def test_every_example_fits_and_can_be_read(
-    browser: Browser, hiloop: LocalHiloop, agent: Agent, width: int
-) -> None:
+def test_every_example_fits_and_can_be_read(browser: Browser, hiloop: LocalHiloop, agent: Agent, width: int) -> None:
     agent.ask(
         "A title that is long enough to need more than a single line on the screen of a phone",
         *examples.APPROVAL,

@@ -13,11 +13,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.processes import CANARY
 from workers import Discard, OpenedEvent, RetryLater, on, on_response
 
 LEDGER: Final = Path(os.environ["LEDGER"])
-# What no log and no Redis may ever hold.
-CANARY: Final = "canary-in-the-plaintext"
 
 
 def note(what: str, event: OpenedEvent) -> None:

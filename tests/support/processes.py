@@ -22,6 +22,8 @@ from tests.support.wire import API_KEY, OLD_SECRET, OLD_TOKEN, SECRET, TOKEN
 ROOT: Final = Path(__file__).parents[2]
 # A process under test must not wait for its grace longer than a test does.
 STOP_SECONDS: Final = 15.0
+# What handlers put into their exceptions; no log and no Redis may ever hold it.
+CANARY: Final = "canary-in-the-plaintext"
 
 SETTINGS: Final[Mapping[str, str]] = {
     "HILOOP_WEBHOOK_TOKEN": f"{TOKEN},{OLD_TOKEN}",

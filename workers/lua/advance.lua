@@ -21,7 +21,7 @@ local function give_up(job, execution, queue)
     return false
   end
   redis.call('SREM', held, claim)
-  redis.call('ZREM', WIP .. queue, claim)
+  no_longer_started(claim, queue)
   redis.call('DEL', EXECUTIONS .. job)
   return true
 end
@@ -37,7 +37,7 @@ local function close(job, execution, verb, due, progress, reason, err)
     end
     return 1
   end
-  if not queue or not give_up(job, execution, queue) then
+  if not give_up(job, execution, queue) or not queue then
     count.lost = count.lost + 1
     return 0
   end
@@ -103,7 +103,10 @@ local function has_turn(job, queue, status, lane)
   if first == job then
     return true
   end
-  redis.call('RPUSH', LANE .. lane, job)
+  -- A dashboard may have moved a job into the line that is waiting for its turn already.
+  if not redis.call('LPOS', LANE .. lane, job) then
+    redis.call('RPUSH', LANE .. lane, job)
+  end
   if not first then
     return true
   end

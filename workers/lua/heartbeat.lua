@@ -8,6 +8,11 @@ local worker, lease, max_crashes, keep = ARGV[1], tonumber(ARGV[2]), tonumber(AR
 local birth = tonumber(ARGV[5])
 local now = now_ms()
 
+local function is_gone(job)
+  local status = redis.call('HGET', JOB .. job, 'status')
+  return not status or status == 'canceled' or status == 'failed'
+end
+
 local function forget(name)
   redis.call('ZREM', LEASES, name)
   redis.call('SREM', WAITING, name)
@@ -22,10 +27,10 @@ local function take_back(job, execution)
   local claim = job .. ':' .. execution
   redis.call('DEL', EXECUTION .. claim, EXECUTIONS .. job)
   local queue, lane = unpack(redis.call('HMGET', JOB .. job, 'origin', 'lane'))
+  no_longer_started(claim, queue)
   if not queue then
     return
   end
-  redis.call('ZREM', WIP .. queue, claim)
   redis.call('HINCRBY', COUNTERS, 'taken_back', 1)
   local crashes = redis.call('HINCRBY', JOB .. job, 'crashes', 1)
   if crashes >= max_crashes then
@@ -80,15 +85,15 @@ if taken then
   wake()
 end
 
--- A lane whose first job was deleted from outside (`rq empty`, a dashboard) would wait for it for ever: look at a few
--- waiting jobs, others every time.
+-- A lane whose first job was deleted or cancelled from outside (`rq empty`, a dashboard) would wait for it for ever:
+-- look at a few waiting jobs, others every time.
 for _, queue in ipairs(PRIORITY_QUEUES) do
   for _, job in ipairs(redis.call('ZRANDMEMBER', DEFERRED .. queue, 10)) do
     local lane = redis.call('HGET', JOB .. job, 'lane')
     local first = lane and redis.call('LINDEX', LANE .. lane, 0)
     if not lane then
       redis.call('ZREM', DEFERRED .. queue, job)
-    elseif first and redis.call('EXISTS', JOB .. first) == 0 then
+    elseif first and is_gone(first) then
       leave_lane(first, lane)
       wake()
     end

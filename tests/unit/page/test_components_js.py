@@ -71,8 +71,7 @@ def test_report_metrics_and_table(page: Page) -> None:
     assert main.locator(".rise").all_text_contents() == ["up +14%", "up +8%"]
     assert main.locator(".fall").all_text_contents() == ["down -0.3%"]
     colours = [
-        main.locator(kind).first.evaluate("(node) => getComputedStyle(node).color")
-        for kind in (".rise", ".fall")
+        main.locator(kind).first.evaluate("(node) => getComputedStyle(node).color") for kind in (".rise", ".fall")
     ]
     assert colours[0] != colours[1]
     table = main.get_by_role("table")
@@ -117,9 +116,7 @@ def test_what_is_required_is_asked_for(page: Page, given_: dict[str, Any], role:
     first = main.get_by_role(role).first
     assert first.evaluate("(node) => node === document.activeElement")
     assert first.get_attribute("aria-invalid") == "true"
-    described = first.evaluate(
-        "(node) => document.getElementById(node.getAttribute('aria-describedby')).innerText"
-    )
+    described = first.evaluate("(node) => document.getElementById(node.getAttribute('aria-describedby')).innerText")
     assert described == complaint
     assert main.get_by_role("alert").inner_text() == "One question needs another look."
     if role == "textbox":
@@ -164,9 +161,7 @@ def test_tabs_by_mouse_and_keyboard(page: Page) -> None:
         assert expected.evaluate("(node) => node === document.activeElement")
         assert expected.get_attribute("aria-selected") == "true"
     page.keyboard.press("Tab")
-    assert main.get_by_role("tabpanel", name="Endpoints").evaluate(
-        "(node) => node === document.activeElement"
-    )
+    assert main.get_by_role("tabpanel", name="Endpoints").evaluate("(node) => node === document.activeElement")
 
 
 def test_tabs_in_tabs(page: Page) -> None:
@@ -221,9 +216,7 @@ def test_a_chart_in_a_hidden_tab_is_drawn_when_it_shows(page: Page) -> None:
 @pytest.mark.parametrize("values", [[0, 0], [5], [1e-9, 2e-9], [-3, -1], [1e15, 0], [7, 7]])
 def test_charts_of_odd_numbers_stay_inside_their_frame(page: Page, values: list[float]) -> None:
     labels = [f"a rather long label {index}" for index in range(len(values))]
-    data = [
-        {"labels": labels, "series": [{"values": values}], "type": kind} for kind in ("bar", "line", "area")
-    ]
+    data = [{"labels": labels, "series": [{"values": values}], "type": kind} for kind in ("bar", "line", "area")]
     main = draw(page, *({"type": "chart", "data": each} for each in data))
     main.locator("svg text").first.wait_for()
     outside = main.locator("svg").evaluate_all(
@@ -268,9 +261,7 @@ def test_what_cannot_be_drawn_is_shown_as_json(page: Page, component: Any) -> No
     main = draw(page, component, examples.BUTTONS)
     shown = main.locator(".undrawable")
     assert json.loads(shown.locator("pre").inner_text()) == component
-    assert main.get_by_role("button", name="Approve").is_visible(), (
-        "the rest of the message is drawn all the same"
-    )
+    assert main.get_by_role("button", name="Approve").is_visible(), "the rest of the message is drawn all the same"
 
 
 def test_components_that_are_no_list_are_shown_too(page: Page) -> None:
@@ -357,9 +348,7 @@ names = [
 ]
 components = st.fixed_dictionaries(
     {
-        "type": st.sampled_from(
-            ["text", "button_group", "kv", "metric_grid", "table", "chart", "qa", "tabs", "tab"]
-        ),
+        "type": st.sampled_from(["text", "button_group", "kv", "metric_grid", "table", "chart", "qa", "tabs", "tab"]),
         "data": st.dictionaries(st.sampled_from(names), json_values) | json_values,
         "children": json_values,
     }

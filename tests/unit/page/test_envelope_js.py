@@ -109,9 +109,7 @@ def test_python_opens_what_the_browser_sealed(page: Page) -> None:
         ]
         assert [result.value for result in results] == VALUES
         assert {result.sender_key_id for result in results} == {human.key_id}
-    parts = [each["ciphertext"] for each in envelopes] + [
-        w["salt"] for e in envelopes for w in e["wrappings"]
-    ]
+    parts = [each["ciphertext"] for each in envelopes] + [w["salt"] for e in envelopes for w in e["wrappings"]]
     assert len(set(parts)) == len(parts), "nonces and salts are fresh"
 
 
@@ -151,12 +149,8 @@ def test_both_refuse_strange_envelopes_by_the_same_name(page: Page) -> None:
     )
     [wrapping] = good["wrappings"]
     strange: list[Any] = [None, 1, "x", [], {}, {"ciphertext": good["ciphertext"]}, {"wrappings": []}]
-    strange += [
-        good | {"ciphertext": text} for text in (None, "", "=", "A", "AAAA\n", good["ciphertext"] + "=", "é")
-    ]
-    strange += [
-        good | {"wrappings": each} for each in (None, [None], [[]], [{}], [wrapping] * 1025, ["a", wrapping])
-    ]
+    strange += [good | {"ciphertext": text} for text in (None, "", "=", "A", "AAAA\n", good["ciphertext"] + "=", "é")]
+    strange += [good | {"wrappings": each} for each in (None, [None], [[]], [{}], [wrapping] * 1025, ["a", wrapping])]
     strange += [
         good | {"wrappings": [wrapping | {name: value}]}
         for name in wrapping

@@ -1,0 +1,162 @@
+"""Call the Lua scripts as inbox and worker do, with what comes back in types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import redis
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from receiver.layout import Layout
+from receiver.scripts import load_script
+from tests.support.wire import signature
+
+LAYOUT: Final = Layout()
+LEASE: Final = 30_000
+KEEP_DEAD: Final = 86_400
+MAX_CRASHES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One claimed event, as `advance` hands it over."""
+
+    job: str
+    execution: str
+    body: bytes
+    signature: bytes
+    progress: str
+    claims: int
+    lives_again: bool
+    accepted_at: str
+
+    @property
+    def key(self) -> str:
+        """Its name in RQ's registries."""
+        return f"{self.job}:{self.execution}"
+
+    def closing(
+        self, verb: str, *, due: float = 0, progress: str = "", reason: str = "", error: str = ""
+    ) -> tuple[Any, ...]:
+        """How it ends; ``due`` in seconds."""
+        return (self.job, self.execution, verb, int(due * 1000), progress, reason, error)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What `advance` answers."""
+
+    answers: list[int]
+    claimed: list[Claim]
+    suspended: bool
+    alone: bool
+    next_due: int
+
+    @property
+    def jobs(self) -> list[str]:
+        """The claimed jobs in order."""
+        return [one.job for one in self.claimed]
+
+
+class Scripts:
+    """The three scripts over a real server."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self._accept: Any = client.register_script(load_script(LAYOUT, "receiver", "accept"))
+        self._advance: Any = client.register_script(load_script(LAYOUT, "workers", "advance"))
+        self._heartbeat: Any = client.register_script(load_script(LAYOUT, "workers", "heartbeat"))
+
+    def accept(
+        self, *events: str, lane: str = "", priority: str = "normal", window: int = 3600, body: bytes = b"{}"
+    ) -> list[int]:
+        """Accept events in one batch; an event's job has its id."""
+        arguments: list[Any] = [window]
+        queue = LAYOUT.queue_for(priority)
+        for event in events:
+            arguments += [event, event, lane, queue, body, signature(body), "response.created"]
+        return list(self._accept(args=arguments))
+
+    def advance(
+        self,
+        want: int = 0,
+        *,
+        worker: str = "worker-a",
+        closings: Sequence[tuple[Any, ...]] = (),
+        in_flight: int = 0,
+        lease: int = LEASE,
+        resync: Iterable[str] | None = None,
+    ) -> Step:
+        """One step of a worker."""
+        arguments: list[Any] = [worker, lease, want, in_flight, KEEP_DEAD, len(closings)]
+        for closing in closings:
+            arguments += closing
+        if resync is not None:
+            arguments += ["resync", *resync]
+        answers, claimed, suspended, alone, next_due = self._advance(args=arguments)
+        return Step(answers, [_claim(fields) for fields in claimed], bool(suspended), bool(alone), next_due)
+
+    def claim(self, worker: str = "worker-a") -> Claim:
+        """Claim exactly one event."""
+        (claim,) = self.advance(1, worker=worker).claimed
+        return claim
+
+    def close(self, claim: Claim, verb: str, *, worker: str = "worker-a", **options: Any) -> int:
+        """Close one claim; 1 if it still was the worker's."""
+        (answer,) = self.advance(worker=worker, closings=[claim.closing(verb, **options)]).answers
+        return answer
+
+    def heartbeat(self, worker: str = "worker-a", *, birth: int = 0, lease: int = LEASE) -> int:
+        """One heartbeat."""
+        record = [] if birth == -1 else ["pid", 7, "hostname", "test", "queues", ",".join(LAYOUT.queues)]
+        return int(self._heartbeat(args=[worker, lease, MAX_CRASHES, KEEP_DEAD, birth, *record]))
+
+    def die(self, worker: str = "worker-a") -> None:
+        """Let a worker's lease be over, as if it had been killed long ago."""
+        assert self.client.zadd(LAYOUT.own("leases"), {worker: 1}, xx=True, ch=True) == 1
+
+    def job(self, job_id: str) -> Job:
+        """A job as RQ reads it."""
+        return Job.fetch(job_id, connection=self.client, serializer=JSONSerializer)
+
+    def field(self, job_id: str, name: str) -> str | None:
+        """One field of a job."""
+        value = self.client.hget(f"rq:job:{job_id}", name)
+        return None if value is None else value.decode()
+
+    def queue(self, priority: str = "normal") -> list[str]:
+        """The jobs that may run now, the next one first."""
+        return [job.decode() for job in self.client.lrange(f"rq:queue:{LAYOUT.queue_for(priority)}", 0, -1)]
+
+    def lane(self, session: str) -> list[str]:
+        """The jobs of a session in order."""
+        return [job.decode() for job in self.client.lrange(LAYOUT.own(f"lane:{session}"), 0, -1)]
+
+    def members(self, kind: str, priority: str = "normal") -> list[str]:
+        """The members of one of RQ's registries (`wip`, `failed`, `deferred`, `scheduled`)."""
+        return [one.decode() for one in self.client.zrange(f"rq:{kind}:{LAYOUT.queue_for(priority)}", 0, -1)]
+
+    def counters(self) -> dict[str, int]:
+        """The totals."""
+        return {name.decode(): int(value) for name, value in self.client.hgetall(LAYOUT.own("counters")).items()}
+
+    def keys_about(self, text: str) -> list[str]:
+        """All keys whose names hold ``text``."""
+        return sorted(key.decode() for key in self.client.scan_iter(f"*{text}*"))
+
+
+def _claim(fields: Sequence[Any]) -> Claim:
+    job, execution, body, header, progress, claims, lives_again, accepted_at = fields
+    return Claim(
+        job.decode(),
+        execution.decode(),
+        body,
+        header,
+        progress.decode(),
+        int(claims),
+        bool(lives_again),
+        accepted_at.decode(),
+    )
