@@ -52,7 +52,6 @@ class Wakeup:
             watched.append(redis_socket)
         ready, _, _ = select.select(watched, [], [], seconds)
         if self._reader in ready:
-<<<<<<< HEAD
             # In this order: a ring in between is not written, but what it announces is read after this wait.
             self._drain()
             self._rung = False
@@ -68,12 +67,6 @@ class Wakeup:
         except (RedisError, OSError):
             self._unsubscribe()
         return commands
-=======
-            # In this order: a ring that comes in between is not written, but what it rings for is there to be seen.
-            self._drain()
-            self._rung = False
-        return self._messages() if redis_socket is not None and redis_socket in ready else None
->>>>>>> tests
 
     def close(self) -> None:
         """Give everything back."""

@@ -40,8 +40,9 @@ LEASE = "1s"
 class Plan:
     """What to do.
 
-    ``events``: goes on until so many are acknowledged. ``rate``: events a second over all sessions. ``poison``: share of events that kill their worker. ``faults``: names
-    of faults to choose from, all if empty. ``fault_every``: seconds between two, about.
+    ``events``: goes on until so many are acknowledged. ``rate``: events a second over all sessions. ``poison``: share
+    of events that kill their worker. ``faults``: names of faults to choose from, all if empty. ``fault_every``: seconds
+    between two, about.
     """
 
     seconds: float
