@@ -38,6 +38,7 @@ logger = logging.getLogger("hiloop.worker")
 MAX_CLAIM: Final = 64
 # Puts a bound on what no message tells: `rq requeue`, `rq resume`, a lost wake-up.
 POLL_SECONDS: Final = 1.0
+LINGER_SECONDS: Final = 0.002
 # An event whose worker died this often while it was in flight is taken for the cause: twice in company, twice alone.
 MAX_CRASHES: Final = 4
 # Handlers that ignore their cancellation at a stop get this long before their events are put back all the same.
@@ -78,7 +79,9 @@ class HiloopWorker(BaseWorker):
         self._alone = False
         self._look = True
         self._unread = False
+        self._linger = 0.0
         self._resync = False
+        self._resynced: set[str] = set()
         self._pause = 0.0
         self._born = False
         self._beat_due = 0.0
@@ -138,14 +141,18 @@ class HiloopWorker(BaseWorker):
         """Wait for a wake-up, a closing, a signal, or the next thing that is due."""
         if self._pause:
             time.sleep(self._pause)
-        elif not self._reported and not (self._look and self._free_slots()):
+        elif not self._reported and (self._linger or not (self._look and self._free_slots())):
             due = min(self._beat_due, self._poll_due)
+            if self._linger:
+                due, self._linger = time.monotonic() + self._linger, 0.0
             if self._stop_at is not None:
                 due = min(due, self._stop_at + (RELEASE_SECONDS if self._released else 0))
             if self._wakeup.wait(max(0.0, due - time.monotonic())):
                 self._look = self._unread = True
 
     def _turn(self) -> None:
+        if self._unread:
+            self._read()
         while self._reported:
             closing = self._reported.popleft()
             if closing.key in self._held:
@@ -160,13 +167,23 @@ class HiloopWorker(BaseWorker):
         if time.monotonic() >= self._poll_due:
             self._look = True
         leaving = self._stopping and not self._left
-        if self._closings or (self._look and self._free_slots()) or self._resync or leaving:
+        if self._wakeup.broken:
+            self._wakeup.broken, self._resync = False, True
+        wanted = self._look and not self._linger and self._free_slots() > 0
+        if self._closings or wanted or self._resync or leaving:
             self._step()
-        if self._unread:
-            # After the claim: most messages only say that there is something to claim.
-            self._unread = False
-            for command in self._wakeup.commands():
-                self._obey(command)
+
+    def _read(self) -> None:
+        """Take in what Redis has sent: events that were claimed for us when they were accepted, and commands."""
+        self._unread = False
+        for is_command, message in self._wakeup.messages():
+            if is_command:
+                self._obey(message)
+            elif (claimed := _handed_over(message)) is not None:
+                self._run([claimed])
+                # Most handlers that end at once have ended when we look again, and one round trip is saved. Above
+                # all, their thread gets the interpreter now, and not when this one next waits for Redis.
+                self._linger = LINGER_SECONDS
 
     def _free_slots(self) -> int:
         if self._stopping:
@@ -199,11 +216,14 @@ class HiloopWorker(BaseWorker):
                 self._held.pop(one.key, None)
                 if not answer and not self._resync:
                     logger.warning("closed too late, another worker has it: job=%s", one.job_id)
-        self._resync = False
+        run = [_claimed(fields) for fields in claimed]
         self._alone = bool(alone)
         self._look = len(claimed) == want > 0 and not suspended
         self._poll_due = time.monotonic() + self._seconds_to_poll(next_due)
-        self._run([_claimed(fields) for fields in claimed])
+        self._run(run)
+        if self._resync:
+            self._resync = False
+            self._resynced = {one.key for one in run}
 
     def _seconds_to_poll(self, next_due: int) -> float:
         if next_due < 0:
@@ -211,10 +231,12 @@ class HiloopWorker(BaseWorker):
         return min(POLL_SECONDS, max(0.0, next_due / 1000 - time.time()) + 0.001)
 
     def _run(self, claimed: Sequence[Claimed]) -> None:
-        for one in claimed:
+        # A message that was late may hand over what a resync has brought already.
+        fresh = [one for one in claimed if one.key not in self._held and one.key not in self._resynced]
+        for one in fresh:
             self._held[one.key] = one
-        if claimed:
-            self._loop.start_events(claimed)
+        if fresh:
+            self._loop.start_events(fresh)
 
     def _beat(self) -> None:
         """Prove that we live; take back what dead workers held."""
@@ -277,14 +299,24 @@ class HiloopWorker(BaseWorker):
 
 
 def _claimed(fields: Sequence[Any]) -> Claimed:
+    """What `advance` returns of an event it has claimed. What others wrote into the job may be no text."""
     job_id, execution_id, body, signature, progress, claims, lives_again, accepted_at = fields
     return Claimed(
-        job_id.decode(),
-        execution_id.decode(),
+        job_id.decode(errors="replace"),
+        execution_id.decode(errors="replace"),
         body,
         signature,
-        progress.decode(),
+        progress.decode(errors="replace"),
         int(claims),
         bool(lives_again),
-        accepted_at.decode(),
+        accepted_at.decode(errors="replace"),
     )
+
+
+def _handed_over(message: bytes) -> Claimed | None:
+    """The same in the message that `accept` sends; None for a message that is something else."""
+    try:
+        return _claimed([part.encode() if isinstance(part, str) else part for part in json.loads(message)])
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        logger.warning("ignored a message that hands over no event")
+        return None
