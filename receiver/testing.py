@@ -1,4 +1,7 @@
-"""What users need in their own tests: a human's sealed answer, a signed request, and an inbox in memory.
+"""What users need in their own tests: a local Hiloop with its human, or single sealed answers and signed requests.
+
+With pytest, ``pytest_plugins = ["receiver.testing"]`` gives the fixtures ``hiloop`` and ``human``.
+Without the sandbox:
 
 human, agent = new_key_pair(), KeyPair.from_api_key("hlp_" + "0" * 64)
 body = webhook_body(sealed_response("approve", human=human, agent=agent, session_id="s-1"), session_id="s-1")
@@ -7,6 +10,7 @@ headers = signed_headers(body, token="…", secret="…")
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import uuid
@@ -19,6 +23,11 @@ from receiver.events import Event
 from receiver.inbox import Accepted
 from receiver.keyring import KEY_BYTES, KeyPair
 from receiver.signature import sign
+
+with contextlib.suppress(ModuleNotFoundError):  # who tests without pytest needs no fixtures
+    from receiver.sandbox.fixtures import hiloop, human
+
+__all__ = ["MemoryInbox", "hiloop", "human", "new_key_pair", "sealed_response", "signed_headers", "webhook_body"]
 
 
 def new_key_pair() -> KeyPair:

@@ -75,11 +75,11 @@ def worker() -> None:
 
 @main.command()
 @click.option("--release", is_flag=True, help="Also fail where a release must not go on (Procfile's release phase).")
-def check(*, release: bool) -> None:
+def doctor(*, release: bool) -> None:
     """Check the settings of web and worker, the handlers, and Redis."""
-    from workers.check import run_check
+    from workers.doctor import run_doctor
 
-    sys.exit(run_check(os.environ, release=release))
+    sys.exit(run_doctor(os.environ, release=release))
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from receiver.errors import HiloopError
@@ -10,6 +11,8 @@ from receiver.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from receiver.client import AsyncHiloopClient, HiloopClient
+
+logger = logging.getLogger("hiloop.worker")
 
 
 class Clients:
@@ -43,6 +46,22 @@ class Clients:
                 self._api_key, self._name(agent_name), base_url=self._settings.base_url, agent_keys=self._pairs
             )
         return self._asynchronous.acting_as(self._name(agent_name))
+
+    async def publish_key(self) -> None:
+        """Make the agent's public key known, so that humans can seal answers for it; logs a failure and goes on.
+
+        Needs `HILOOP_API_KEY` and `HILOOP_AGENT_NAME`; without them there is nothing to publish for.
+        """
+        if not self._settings.api_key or not self._settings.agent_name:
+            return
+        try:
+            key_id = await self.asynchronous(self._settings.agent_name).publish_key()
+        except HiloopError as error:
+            logger.warning(
+                "the agent's key could not be published: agent=%r code=%s", self._settings.agent_name, error.code
+            )
+        else:
+            logger.info("the agent's key is published: agent=%r key=%s", self._settings.agent_name, key_id)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -55,7 +55,9 @@ class HandlerLoop:
         self._loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
         self._ready.set()
+        publishing = asyncio.create_task(self.dispatcher.clients.publish_key())
         await self._end.wait()
+        publishing.cancel()
         await self.dispatcher.clients.aclose()
 
 

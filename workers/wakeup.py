@@ -44,18 +44,29 @@ class Wakeup:
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         self._watches_signals = True
 
-    def wait(self, seconds: float) -> list[bytes] | None:
-        """Wait for at most ``seconds``. Returns commands that have arrived, or None if Redis sent nothing."""
+    def wait(self, seconds: float) -> bool:
+        """Wait for at most ``seconds``. Returns whether Redis has sent something: then read it with `commands`."""
         watched: list[Any] = [self._reader]
         redis_socket = self._redis_socket()
         if redis_socket is not None:
             watched.append(redis_socket)
         ready, _, _ = select.select(watched, [], [], seconds)
         if self._reader in ready:
-            # In this order: a ring that comes in between is not written, but what it rings for is there to be seen.
+            # In this order: a ring in between is not written, but what it announces is read after this wait.
             self._drain()
             self._rung = False
-        return self._messages() if redis_socket is not None and redis_socket in ready else None
+        return redis_socket in ready
+
+    def commands(self) -> list[bytes]:
+        """Read what Redis has sent: the messages of all channels but the first."""
+        commands: list[bytes] = []
+        try:
+            while (message := self._subscription.get_message(timeout=0)) is not None:
+                if message["type"] == "message" and message["channel"] != self._channels[0].encode():
+                    commands.append(message["data"])
+        except (RedisError, OSError):
+            self._unsubscribe()
+        return commands
 
     def close(self) -> None:
         """Give everything back."""
@@ -83,16 +94,6 @@ class Wakeup:
         except (RedisError, OSError, AttributeError):
             self._unsubscribe()
             return None
-
-    def _messages(self) -> list[bytes]:
-        commands: list[bytes] = []
-        try:
-            while (message := self._subscription.get_message(timeout=0)) is not None:
-                if message["type"] == "message" and message["channel"] != self._channels[0].encode():
-                    commands.append(message["data"])
-        except (RedisError, OSError):
-            self._unsubscribe()
-        return commands
 
     def _unsubscribe(self) -> None:
         subscription, self._subscription = self._subscription, None

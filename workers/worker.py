@@ -77,6 +77,7 @@ class HiloopWorker(BaseWorker):
         self._closings: list[Closing] = []
         self._alone = False
         self._look = True
+        self._unread = False
         self._resync = False
         self._pause = 0.0
         self._born = False
@@ -141,11 +142,8 @@ class HiloopWorker(BaseWorker):
             due = min(self._beat_due, self._poll_due)
             if self._stop_at is not None:
                 due = min(due, self._stop_at + (RELEASE_SECONDS if self._released else 0))
-            commands = self._wakeup.wait(max(0.0, due - time.monotonic()))
-            if commands is not None:
-                self._look = True
-                for command in commands:
-                    self._obey(command)
+            if self._wakeup.wait(max(0.0, due - time.monotonic())):
+                self._look = self._unread = True
 
     def _turn(self) -> None:
         while self._reported:
@@ -164,6 +162,11 @@ class HiloopWorker(BaseWorker):
         leaving = self._stopping and not self._left
         if self._closings or (self._look and self._free_slots()) or self._resync or leaving:
             self._step()
+        if self._unread:
+            # After the claim: most messages only say that there is something to claim.
+            self._unread = False
+            for command in self._wakeup.commands():
+                self._obey(command)
 
     def _free_slots(self) -> int:
         if self._stopping:

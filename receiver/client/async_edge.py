@@ -43,7 +43,7 @@ def _pages(
 
 
 class AsyncHiloopClient:
-    """Hiloop's API for one agent, for asyncio and trio: `HiloopClient` with awaits, argument by argument.
+    """Hiloop's API for one agent, for asyncio: `HiloopClient` with awaits, argument by argument.
 
     One event loop may use it, with any number of tasks.
     """

@@ -65,9 +65,7 @@ class Caller:
             raise ValidationFailed("timeout must be a number of seconds above 0")
         return cls(
             name=check_agent_name(agent_name),
-            base_url=check_base_url(
-                environ.get("HILOOP_BASE_URL", DEFAULT_BASE_URL) if base_url is None else base_url
-            ),
+            base_url=check_base_url(environ.get("HILOOP_BASE_URL", DEFAULT_BASE_URL) if base_url is None else base_url),
             api_key=key,
             keyring=_keyring(key, agent_keys),
             timeout=float(timeout),
@@ -99,9 +97,7 @@ def check_api_key(api_key: str) -> str:
 def check_agent_name(agent_name: str) -> str:
     """Return ``agent_name`` if a header can carry it. Raises `ValidationFailed`."""
     if not _AGENT_NAME.fullmatch(agent_name):
-        raise ValidationFailed(
-            "agent_name must have 1 to 128 printable ASCII characters, and no space around them"
-        )
+        raise ValidationFailed("agent_name must have 1 to 128 printable ASCII characters, and no space around them")
     return agent_name
 
 

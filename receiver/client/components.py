@@ -27,9 +27,7 @@ def text(content: str) -> Component:
     return _component("text", content=content)
 
 
-def button(
-    label: str, action: str, variant: Literal["primary", "danger", "secondary"] | None = None
-) -> Button:
+def button(label: str, action: str, variant: Literal["primary", "danger", "secondary"] | None = None) -> Button:
     """A button of a `button_group`; ``action`` is the answer that it gives."""
     return _given(label=label, action=action, variant=variant)
 
@@ -89,9 +87,7 @@ def radio(question_id: str, label: str, options: Sequence[str], *, required: boo
 
 def checkbox(question_id: str, label: str, options: Sequence[str], *, required: bool = False) -> Question:
     """A question of a `qa` with any number of answers out of ``options``."""
-    return _given(
-        id=question_id, label=label, type="checkbox", options=list(options), required=required or None
-    )
+    return _given(id=question_id, label=label, type="checkbox", options=list(options), required=required or None)
 
 
 def textarea(question_id: str, label: str, *, required: bool = False) -> Question:
@@ -129,8 +125,7 @@ def check_components(components: Any) -> list[Component]:
 def asks_for_answer(components: Sequence[Mapping[str, Any]]) -> bool:
     """Whether one of the (checked) ``components``, or one inside it, can be answered."""
     return any(
-        component["type"] in _ANSWERABLE
-        or (component["type"] in _PARENTS and asks_for_answer(component["children"]))
+        component["type"] in _ANSWERABLE or (component["type"] in _PARENTS and asks_for_answer(component["children"]))
         for component in components
     )
 

@@ -97,9 +97,7 @@ def _start(caller: Caller, since: datetime | timedelta | None) -> datetime | Non
     if isinstance(since, timedelta):
         return caller.now() - since
     if since is not None and since.tzinfo is None:
-        raise ValidationFailed(
-            "since needs a time zone", hint="datetime.now(UTC) - timedelta(hours=2), for example"
-        )
+        raise ValidationFailed("since needs a time zone", hint="datetime.now(UTC) - timedelta(hours=2), for example")
     return since
 
 

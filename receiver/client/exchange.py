@@ -82,9 +82,7 @@ _HINTS: Final[Mapping[int, str]] = {
     404: "check the id, and that this agent takes part in the session",
     429: "call less often, or ask for a higher limit",
 }
-_REDIRECT_HINT: Final = (
-    "redirects are not followed, since they would carry the API key along; correct HILOOP_BASE_URL"
-)
+_REDIRECT_HINT: Final = "redirects are not followed, since they would carry the API key along; correct HILOOP_BASE_URL"
 _API_KEY: Final = re.compile(r"hlp_\w+")
 _MAX_MESSAGE: Final = 500
 

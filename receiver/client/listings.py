@@ -63,9 +63,7 @@ def gather(first: Listing[T]) -> Call[Listing[T]]:
         page = yield from page.follow(page.next_cursor)
         items += page.items
         raws += page.raw["items"]
-    raise HiloopError(
-        f"the list has more than {MAX_PAGES} pages", hint="pass a limit and go through it page by page"
-    )
+    raise HiloopError(f"the list has more than {MAX_PAGES} pages", hint="pass a limit and go through it page by page")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +105,7 @@ class AsyncPage(Generic[T]):
     _run: Callable[[Call[Listing[T]]], Awaitable[Listing[T]]] = field(repr=False, compare=False)
 
     @classmethod
-    def of(
-        cls, listing: Listing[T], run: Callable[[Call[Listing[T]]], Awaitable[Listing[T]]]
-    ) -> AsyncPage[T]:
+    def of(cls, listing: Listing[T], run: Callable[[Call[Listing[T]]], Awaitable[Listing[T]]]) -> AsyncPage[T]:
         """The page of ``listing``, whose next pages ``run`` fetches."""
         return cls(listing.items, listing.next_cursor, listing.raw, listing, run)
 

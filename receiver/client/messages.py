@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeVar
 
 from receiver.client import fields, key_cache, profile_v1, routes
 from receiver.client.arguments import check_priority, check_text, read_priority
@@ -17,6 +17,8 @@ from receiver.client.retries import Retries
 from receiver.client.sealing import Opener, send_sealed
 from receiver.client.sessions import create_session, get_session
 from receiver.errors import HiloopError, MalformedAnswer, ValidationFailed
+
+T = TypeVar("T")
 
 # The longest that the API lets one call wait, in seconds.
 LONGEST_POLL: Final = 30
@@ -45,7 +47,7 @@ def send_message(
     sealed: dict[str, Any] = {}
     if content is not None:
         sealed[profile_v1.CONTENT] = check_text(content, "content")
-    if components is not None:
+    if components:
         sealed[profile_v1.COMPONENTS] = checked = check_components(components)
         if response_required is None:
             response_required = asks_for_answer(checked)
@@ -103,24 +105,26 @@ def await_response(
     deadline = math.inf if timeout is None else caller.clock() + timeout
     last: Literal["timeout", "closed"] | None = None
     while True:
-        left = deadline - caller.clock()
-        if left <= 0:
+        if caller.clock() >= deadline:
             last = last or "timeout"
-        # An end is only final once the API was asked after it: the answer may have come just before.
-        wait = 0 if last else math.ceil(min(left, LONGEST_POLL))
         started = caller.clock()
-        response = yield from _poll(caller, session_id, after, wait, deadline)
+        # An end is only final once the API was asked after it: the answer may have come just before.
+        response = yield from (
+            _poll(caller, session_id, after, 0)
+            if last
+            else _patiently(caller, deadline, lambda: _poll(caller, session_id, after, _wait(caller, deadline)))
+        )
         if response is not None:
             return response
         if last:
             return NoResponse(session_id, last, default)
-        session = yield from get_session(caller, session_id)
+        session = yield from _patiently(caller, deadline, lambda: get_session(caller, session_id))
         if session.status in profile_v1.ENDED_STATUSES:
             last = "closed"
-        else:
-            early = min(wait, SHORTEST_ROUND) - (caller.clock() - started)
-            if early > 0:
-                yield Pause(early)
+            continue
+        early = min(SHORTEST_ROUND, deadline - started) - (caller.clock() - started)
+        if early > 0:
+            yield Pause(early)
 
 
 def ask(
@@ -140,46 +144,56 @@ def ask(
     Arguments and results are those of `create_session`, `send_message` and `await_response`. Raises
     `HiloopError`.
     """
-    if content is None and components is None:
+    if content is None and not components:
         raise ValidationFailed("a question needs content or components")
-    check_components(components or ())
-    session = yield from create_session(
-        caller, title, description=description, metadata=metadata, priority=priority
-    )
+    # Before there is a session that would wait for nothing.
+    if content is not None:
+        check_text(content, "content")
+    if components:
+        check_components(components)
+    session = yield from create_session(caller, title, description=description, metadata=metadata, priority=priority)
     message = yield from send_message(
         caller, session.id, content, components=components, response_required=True, priority=priority
     )
     return (yield from await_response(caller, session.id, after=message.id, timeout=timeout, default=default))
 
 
-def _poll(
-    caller: Caller, session_id: str, after: str | None, wait: int, deadline: float
-) -> Call[Response | None]:
-    """Ask once whether there is an answer, for up to ``wait`` seconds, through an outage if need be."""
-    since, attempt = caller.clock(), 1
+def _wait(caller: Caller, deadline: float) -> int:
+    """Whole seconds for the API to wait from now on."""
+    return math.ceil(max(0.0, min(deadline - caller.clock(), LONGEST_POLL)))
+
+
+def _poll(caller: Caller, session_id: str, after: str | None, wait: int) -> Call[Response | None]:
+    """Ask once whether there is an answer, for up to ``wait`` seconds."""
+    answer = yield from exchange(
+        caller,
+        profile_v1.AWAIT_RESPONSE,
+        ids={"session_id": session_id},
+        query={"timeout": wait, "after": after},
+        timeout=wait + caller.timeout,
+        # Another try would wait as long again, so `_patiently` makes it, with what is left of the time.
+        retries=_ONE_TRY if wait else None,
+    )
+    if answer.get("response") is None:
+        return None
+    return _read_response(caller, fields.child(answer, "response"), session_id)
+
+
+def _patiently(caller: Caller, deadline: float, make: Callable[[], Call[T]]) -> Call[T]:
+    """Take the call that ``make`` makes, again and again through an outage, but not beyond the deadline."""
+    outage: float | None = None
+    attempt = 1
     while True:
         try:
-            answer = yield from exchange(
-                caller,
-                profile_v1.AWAIT_RESPONSE,
-                ids={"session_id": session_id},
-                query={"timeout": wait, "after": after},
-                timeout=wait + caller.timeout,
-                retries=_ONE_TRY,
-            )
-            raw = answer.get("response")
-            return (
-                None if raw is None else _read_response(caller, fields.child(answer, "response"), session_id)
-            )
+            return (yield from make())
         except HiloopError as error:
+            outage = caller.clock() if outage is None else outage
             pause = caller.retries.backoff(error, attempt, caller.random)
             resumed = caller.clock() + (pause or 0.0)
-            if pause is None or resumed > deadline or resumed - since > LONGEST_OUTAGE:
+            if pause is None or resumed > deadline or resumed - outage > LONGEST_OUTAGE:
                 raise
         yield Pause(pause)
         attempt += 1
-        # What is left of the time has shrunk meanwhile.
-        wait = math.ceil(max(min(wait, deadline - caller.clock()), 0))
 
 
 def _read_item(caller: Caller, raw: fields.Fields, session_id: str) -> TimelineItem:

@@ -89,9 +89,7 @@ class Opener:
         if envelope is None:
             return None
         try:
-            opened = open_envelope(
-                envelope, keyring=self._keyring, session_id=self._session_id, field_name=name
-            )
+            opened = open_envelope(envelope, keyring=self._keyring, session_id=self._session_id, field_name=name)
             value = opened.value
         except OpenError as problem:
             self.error = self.error or problem.reason
@@ -157,9 +155,7 @@ def _participant_keys(raw: fields.Fields) -> tuple[PublicKey, ...]:
     return tuple(read_key(key) for key in fields.children(raw, "keys"))
 
 
-def _seal(
-    caller: Caller, text: bytes, recipients: tuple[bytes, ...], *, session_id: str, field_name: str
-) -> Envelope:
+def _seal(caller: Caller, text: bytes, recipients: tuple[bytes, ...], *, session_id: str, field_name: str) -> Envelope:
     try:
         return seal(
             text,
@@ -169,9 +165,7 @@ def _seal(
             field_name=field_name,
         )
     except BadEnvelope:
-        raise MalformedAnswer(
-            "the API gave a public key of low order, which nothing may be sealed for"
-        ) from None
+        raise MalformedAnswer("the API gave a public key of low order, which nothing may be sealed for") from None
 
 
 def _plaintext(value: Any, name: str) -> bytes:
@@ -179,6 +173,4 @@ def _plaintext(value: Any, name: str) -> bytes:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError):
         # The encoder's own message quotes the value.
-        raise ValidationFailed(
-            f"{name.removeprefix('encrypted').lower()} cannot be written as JSON"
-        ) from None
+        raise ValidationFailed(f"{name.removeprefix('encrypted').lower()} cannot be written as JSON") from None

@@ -119,9 +119,7 @@ def list_participants(
     )
 
 
-def create_guest_token(
-    caller: Caller, session_id: str, name: str, *, expires_in: int = 3600
-) -> Call[GuestToken]:
+def create_guest_token(caller: Caller, session_id: str, name: str, *, expires_in: int = 3600) -> Call[GuestToken]:
     """Make a token with which a guest called ``name`` may take part for ``expires_in`` seconds.
 
     Returns a `GuestToken`, to be handed over like a password. Raises `HiloopError`.
@@ -145,9 +143,7 @@ def create_guest_token(
 
 def send_typing(caller: Caller, session_id: str, *, typing: bool = True) -> Call[None]:
     """Show the humans that the agent is about to write, or no longer is. Raises `HiloopError`."""
-    yield from exchange(
-        caller, routes.SEND_TYPING, ids={"session_id": session_id}, body={"typing": bool(typing)}
-    )
+    yield from exchange(caller, routes.SEND_TYPING, ids={"session_id": session_id}, body={"typing": bool(typing)})
 
 
 def _read_session(caller: Caller, raw: fields.Fields, session_id: str) -> Session:

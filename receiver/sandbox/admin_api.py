@@ -6,8 +6,8 @@ import secrets
 import uuid
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+import httpx
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -198,9 +198,9 @@ def _endpoint(act: Act) -> Endpoint:
 def _url(body: Fields) -> str:
     url = body.text("url", limit=2000)
     try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        address = httpx.Request("POST", url).url
+        good = address.scheme in ("http", "https") and bool(address.host) and address.port != 0
+    except (httpx.InvalidURL, ValueError):  # the latter from names that IDNA does not know
         good = False
     if url and not good:
         body.wrong("url", "must be an http or https address")

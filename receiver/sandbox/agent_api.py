@@ -81,8 +81,8 @@ class Idempotency:
         if not key:
             return make()
         now = time.monotonic()
-        for old in [each for each, (until, *_) in self._answers.items() if until < now]:
-            del self._answers[old]
+        while self._answers and next(iter(self._answers.values()))[0] < now:
+            del self._answers[next(iter(self._answers))]  # the oldest come first
         place = (call.agent.id, call.request.url.path, key)
         digest = hashlib.sha256(repr(call.body.body).encode("utf-8", "surrogatepass")).digest()
         _, known, response = self._answers.get(place, (0.0, digest, None))

@@ -33,7 +33,7 @@ from receiver.sandbox.hiloop import Hiloop
 from receiver.sandbox.human_api import HumanApi
 from receiver.sandbox.problems import Problem
 from receiver.sandbox.records import Member
-from receiver.sandbox.state import State, StateFile, load
+from receiver.sandbox.state import State, StateFile, create, load
 from receiver.sandbox.web import EveryAnswer, answer, on_failure, on_http_exception, on_problem
 
 _STATIC: Final = Path(__file__).parent / "static"
@@ -47,7 +47,7 @@ class Sandbox:
 
     ``api_keys`` are those of agents that are let in; ``speed`` is how fast time runs for deliveries; ``rate_limit``
     is in requests a second for each API key; ``hosts`` are further names under which browsers may reach it.
-    Raises `ConfigurationError` for a state file that is none.
+    Raises `ConfigurationError` for a state file that is none or cannot be written.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Sandbox:
         human_name: str = "You",
     ) -> None:
         self._file = StateFile(state_file)
-        self.state = load(state_file) if state_file and state_file.exists() else _new_state(human_name)
+        self.state = _state(state_file, human_name)
         self.clock = Clock(speed)
         self.feed = Feed()
         rng = random.Random()  # noqa: S311  # jitter and faults, no secrets
@@ -138,6 +138,12 @@ async def _health(_request: Request) -> ASGIApp:
     return answer({"status": "ok", "service": "hiloop-sandbox"})
 
 
-def _new_state(human_name: str) -> State:
+def _state(file: Path | None, human_name: str) -> State:
+    """What the file remembers, or a new state with its one human."""
+    if file is not None and file.exists():
+        return load(file)
     human = Member(str(uuid.uuid4()), "Human", human_name, space_id=str(uuid.uuid4()))
-    return State(space_id=human.space_id, human_id=human.id, members={human.id: human})
+    state = State(space_id=human.space_id, human_id=human.id, members={human.id: human})
+    if file is not None:
+        create(state, file)  # at once: that the file cannot be written is not to be found out at the end
+    return state

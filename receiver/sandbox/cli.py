@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from datetime import datetime
@@ -12,54 +11,33 @@ from typing import Any, Final
 
 import click
 
-from receiver.keyring import API_KEY
-from receiver.sandbox import identity
-from receiver.sandbox.clock import duration
+from receiver.sandbox import identity, options
 from receiver.sandbox.failures import explained
-from receiver.sandbox.faults import KINDS, Fault, spelled
+from receiver.sandbox.faults import KINDS, Fault
 from receiver.sandbox.feed import DELIVERY_ATTEMPTED
 from receiver.sandbox.harness import LocalHiloop
 from receiver.sandbox.problems import Unreachable
-from receiver.sandbox.rules import Rule, always, parse
-from receiver.sandbox.trigger import trigger
+from receiver.sandbox.rules import EXAMPLE, Rule, always, parse
+from receiver.sandbox.trigger import DEFAULT_PORT, DEFAULT_URL, trigger
 
 __all__ = ["sandbox", "trigger"]
 
-DEFAULT_PORT: Final = 8787
 _LOOK: Final = 3600.0  # seconds for which one stream of news is kept open
 
 
-class Duration(click.ParamType[float]):
-    """An option such as ``2s``, ``500ms`` or ``1m``, in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Called by click."""
-        try:
-            return value if isinstance(value, float) else duration(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def _verbatim(text: str) -> str:
+    """``text`` as help whose lines click does not join."""
+    return "\n\n".join(f"\b\n{paragraph}" for paragraph in text.strip().split("\n\n"))
 
 
-class FaultType(click.ParamType[Fault]):
-    """An option such as ``dropx2`` or ``delay:3s@10%``."""
-
-    name = "fault"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fault:
-        """Called by click."""
-        try:
-            return value if isinstance(value, Fault) else spelled(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-@click.command(
-    epilog="Faults: "
-    + "; ".join(f"{kind}: {what}" for kind, what in KINDS.items())
-    + ". With x3 three times, @10% at random, delay:2s for seconds: --fault dropx3 --fault delay:2s@10%."
+_HELP: Final = _verbatim(
+    "Faults (x3 for three times, @10% at random, delay:2s for seconds: --fault dropx3 --fault delay:2s@10%)\n"
+    + "\n".join(f"  {kind:<16} {what}" for kind, what in KINDS.items())
+    + f"\n\nA file of rules:\n\n{EXAMPLE}"
 )
+
+
+@click.command(epilog=_HELP)
 @click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port to listen on; 0 takes any.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--allow-host", multiple=True, metavar="NAME", help="Another name browsers may use for it.")
@@ -67,10 +45,17 @@ class FaultType(click.ParamType[Fault]):
 @click.option("--webhook", metavar="URL", help="Deliver all events to this address.")
 @click.option("--token", envvar="HILOOP_SANDBOX_TOKEN", help="The webhook's bearer token.")
 @click.option("--secret", envvar="HILOOP_SANDBOX_SECRET", help="The webhook's signing secret.")
-@click.option("--fault", "faults", multiple=True, type=FaultType(), help="What goes wrong with the webhook.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    callback=options.faults,
+    metavar="FAULT",
+    help="What goes wrong with the webhook.",
+)
 @click.option("--speed", default=1.0, show_default=True, help="How fast time runs for retries.")
 @click.option("--auto", metavar="ACTION", help="Answer every message with this action.")
-@click.option("--after", type=Duration(), default="0s", help="Let --auto think for so long.")
+@click.option("--after", default="0s", callback=options.seconds, help="Let --auto think for so long.")
 @click.option(
     "--rules",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -86,7 +71,7 @@ def sandbox(
     webhook: str | None,
     token: str | None,
     secret: str | None,
-    faults: tuple[Fault, ...],
+    faults: list[Fault],
     speed: float,
     auto: str | None,
     after: float,
@@ -98,7 +83,6 @@ def sandbox(
     The human answers on the page, by `hiloop-receiver trigger`, or by itself with --auto or --rules.
     """
     who = identity.load_or_make(identity.default_path(state))
-    own = os.environ.get("HILOOP_API_KEY", "")
     try:
         hiloop = LocalHiloop(
             webhook_url=webhook,
@@ -109,7 +93,7 @@ def sandbox(
             auto=_rules(auto, after, rules),
             host=host,
             port=port,
-            api_key=own if API_KEY.fullmatch(own) else who.api_key,
+            api_key=who.api_key,
             human_key=who.human,
             state_file=state,
             rate_limit=rate_limit,
@@ -119,7 +103,7 @@ def sandbox(
         raise click.UsageError(str(error)) from None
     signal.signal(signal.SIGTERM, _stop)
     with hiloop:
-        _greet(hiloop, webhook)
+        _greet(hiloop, webhook, state)
         try:
             _tell(hiloop)
         except KeyboardInterrupt:
@@ -135,7 +119,7 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _greet(hiloop: LocalHiloop, webhook: str | None) -> None:
+def _greet(hiloop: LocalHiloop, webhook: str | None, state: Path | None) -> None:
     click.secho("A local Hiloop is running. It is for development, not for production.", bold=True)
     click.echo(f"\n  The human's page   {click.style(hiloop.page_url, fg='cyan', underline=True)}")
     click.echo("  For your agent     " + click.style(f"export HILOOP_BASE_URL={hiloop.url}", fg="green"))
@@ -146,6 +130,9 @@ def _greet(hiloop: LocalHiloop, webhook: str | None) -> None:
         click.echo(f"  Webhook            {webhook}")
         click.echo(f"    token            {hiloop.token}")
         click.echo(f"    secret           {hiloop.secret}")
+    where = "" if hiloop.url == DEFAULT_URL else f" --url {hiloop.url}"
+    where += "" if state is None else f" --state {state}"
+    click.echo(f"  Without a browser  hiloop-receiver trigger{where} response --action approve")
     if hiloop.is_public:
         click.secho("\n⚠ It listens beyond this machine: whoever reaches it is its human and its admin.", fg="yellow")
     click.secho("\nWhoever opens the page's address is the human. Ctrl-C stops.\n", dim=True)

@@ -34,6 +34,7 @@ JITTER: Final = (0.8, 1.2)
 _PATIENCE: Final = 1.0  # wall-clock seconds that an endpoint and a reordered event get at any speed
 _REORDER_WAIT: Final = 5.0  # seconds an event waits for one that overtakes it
 _CONNECTIONS: Final = 50
+_LONGEST_ANSWER: Final = 65536  # bytes that are read of an endpoint's answer
 
 Lane = asyncio.Queue[Delivery]
 
@@ -196,7 +197,7 @@ class Deliverer:
             "User-Agent": "hiloop-sandbox/1",
         }
         if self._faults.take(webhook.id, "silence"):
-            return await self._post(webhook.url, self._half_of(body), headers)
+            return await self._post(webhook.url, _half_of(body), headers)
         if self._faults.take(webhook.id, "duplicate"):
             first, _ = await asyncio.gather(*(self._post(webhook.url, body, headers) for _ in range(2)))
             return first
@@ -208,20 +209,30 @@ class Deliverer:
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self._clock.real(TIMEOUT, at_least=_PATIENCE)):
-                # Streamed, as the answer's body is nobody's business and may be endless.
                 async with self._client.stream("POST", url, content=content, headers=headers) as answer:
                     status, good = answer.status_code, answer.is_success
+                    await _skip_body(answer)
         except TimeoutError:
             return None, f"no answer within {TIMEOUT:g} s", 0.0
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except httpx.HTTPError as error:
             return None, f"could not be reached ({type(error).__name__})", 0.0
         latency = (time.perf_counter() - started) * 1000
         return status, None if good else f"the endpoint answered {status}", latency
 
-    async def _half_of(self, body: bytes) -> AsyncIterator[bytes]:
-        yield body[: len(body) // 2]
-        await self._clock.sleep(2 * TIMEOUT)  # longer than any attempt may take: the timeout hangs up
-        yield body[len(body) // 2 :]
+
+async def _skip_body(answer: httpx.Response) -> None:
+    """Read what little an endpoint says, so that the connection can be used again; leave an endless body."""
+    length = 0
+    async for chunk in answer.aiter_raw():
+        length += len(chunk)
+        if length > _LONGEST_ANSWER:
+            return
+
+
+async def _half_of(body: bytes) -> AsyncIterator[bytes]:
+    """Half of ``body`` and then nothing: the timeout of the attempt hangs up."""
+    yield body[: len(body) // 2]
+    await asyncio.get_running_loop().create_future()
 
 
 def payload(event: Event, delivery: Delivery) -> bytes:

@@ -90,7 +90,7 @@ def spelled(text: str) -> Fault:
 
 
 def _checked(kind: Any = None, times: Any = None, probability: Any = 1.0, seconds: Any = _DELAY) -> Fault:
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise _wrong(f"kind must be one of {', '.join(KINDS)}")
     if times is not None and (type(times) is not int or times < 1):
         raise _wrong("times must be a whole number above 0, or absent")

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
+from receiver.sandbox.clock import timestamp
+
 Envelope = dict[str, Any]
 Key = dict[str, str]  # {"keyId", "publicKey"}
 MemberType = Literal["Human", "Agent", "Guest"]
@@ -52,7 +54,12 @@ class Member:
     expires_at: str | None = None
 
     def current_keys(self) -> list[Key]:
-        """The keys to seal for: an agent's newest, for it rotates; all of a human's, who has several devices."""
+        """The keys to seal for.
+
+        An agent's newest, for it rotates; all of a human's, who has several devices; none of a guest whose time is up.
+        """
+        if self.expires_at is not None and self.expires_at <= timestamp():
+            return []
         return self.keys[-1:] if self.type == "Agent" else list(self.keys)
 
 

@@ -1,17 +1,6 @@
 """Rules by which a scripted human answers by itself: which messages, what, and how long after. Pure.
 
-    [[rule]]                    # the first rule that matches a message decides
-    agent = "deploy-*"          # globs, in any case; what is not given matches all
-    title = "Deploy*"
-    text = "*production*"       # anywhere in the message
-    priority = "high"
-    answer = "reject"           # one of: answer, form, say, close = true, ignore = true
-    after = "2s"
-
-    [[rule]]
-    form = { severity = "High", affected = ["API"] }
-
-The same as JSON: ``{"rule": [{"agent": "deploy-*", "answer": "reject"}]}``.
+A file of rules is TOML like `EXAMPLE`, or the same as JSON: ``{"rule": [{"agent": "deploy-*", "answer": "reject"}]}``.
 """
 
 from __future__ import annotations
@@ -28,6 +17,22 @@ from receiver.sandbox.clock import duration
 from receiver.sandbox.components import texts
 from receiver.sandbox.human import HumanMessage, HumanSession
 
+EXAMPLE: Final = """\
+[[rule]]                  # the first rule that matches a message decides
+agent = "deploy-*"        # globs, in any case; what is not given matches all
+title = "Deploy*"
+text = "*production*"     # anywhere in the message
+priority = "high"
+answer = "reject"         # one of: answer, form, say, close, ignore
+after = "2s"
+
+[[rule]]
+form = { severity = "High", affected = ["API"] }
+
+[[rule]]
+title = "Nightly report*"
+ignore = true
+"""
 _GLOBS: Final = ("agent", "title", "text", "priority")
 _ACTS: Final = ("answer", "form", "say", "close", "ignore")
 

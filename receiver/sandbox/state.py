@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, Final
 
 from receiver.errors import ConfigurationError
 from receiver.sandbox.records import Delivery, Event, Item, Member, Message, Response, Session, Webhook
+
+logger = logging.getLogger(__name__)
 
 _VERSION: Final = 1
 _SAVE_INTERVAL: Final = 0.2  # seconds: what a burst of changes shares one write
@@ -51,10 +54,16 @@ class StateFile:
         try:
             while await self._dirty.wait():
                 self._dirty.clear()
-                save(state, self.path)
+                self._save(state, self.path)
                 await asyncio.sleep(_SAVE_INTERVAL)
         finally:
-            save(state, self.path)
+            self._save(state, self.path)
+
+    def _save(self, state: State, path: Path) -> None:
+        try:
+            save(state, path)
+        except OSError as error:
+            logger.error("the state could not be written to %s: %s", path, error.strerror)  # noqa: TRY400  # says all
 
 
 def save(state: State, path: Path) -> None:
@@ -72,12 +81,22 @@ def write_private(path: Path, text: str) -> None:
     draft.replace(path)
 
 
+def create(state: State, path: Path) -> None:
+    """Write ``state`` to a new file. Raises `ConfigurationError` if that cannot be done."""
+    try:
+        save(state, path)
+    except OSError as error:
+        raise ConfigurationError([f"{path}: cannot be written: {error.strerror}"]) from None
+
+
 def load(path: Path) -> State:
-    """Read what `save` wrote. Raises `ConfigurationError` for a file that is something else."""
+    """Read what `save` wrote. Raises `ConfigurationError` for a file that is something else, or not readable."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["version"] == _VERSION:
             return _from_json(stored)
+    except OSError as error:
+        raise ConfigurationError([f"{path}: cannot be read: {error.strerror}"]) from None
     except (ValueError, KeyError, TypeError, AttributeError):
         pass  # said below: the parser's own text may quote the file
     raise ConfigurationError([f"{path}: is no state file of this version of the sandbox; move it away"])

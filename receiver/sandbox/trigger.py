@@ -10,13 +10,14 @@ from typing import Any, Final
 
 import click
 
-from receiver.sandbox import identity
+from receiver.sandbox import identity, options
 from receiver.sandbox.admin import Admin
-from receiver.sandbox.clock import duration
 from receiver.sandbox.failures import NOT_FOUND, Failure, explained
+from receiver.sandbox.faults import Fault
 from receiver.sandbox.human import Human, HumanMessage
 
-DEFAULT_URL: Final = "http://127.0.0.1:8787"
+DEFAULT_PORT: Final = 8787
+DEFAULT_URL: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,12 @@ class Target:
         human = Human(self.url, who.human)
         click.get_current_context().call_on_close(human.close)
         return human
+
+    def admin(self) -> Admin:
+        """The admin of the sandbox."""
+        admin = Admin(self.url)
+        click.get_current_context().call_on_close(admin.close)
+        return admin
 
     def report(self, sentence: str, **facts: Any) -> None:
         """Print what was done."""
@@ -60,13 +67,6 @@ def trigger(context: click.Context, url: str, state: Path | None, output: str) -
     context.obj = Target(url, identity.default_path(state), output)
 
 
-def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
-    try:
-        return duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 Command = Callable[..., None]
 
 
@@ -74,8 +74,13 @@ def _session_option(command: Command) -> Command:
     return click.option("--session", metavar="ID", help="The session; by default the most urgent one.")(command)
 
 
+def _webhook_option(command: Command) -> Command:
+    option = click.option("--webhook", "webhook_id", metavar="ID", help="The webhook; by default all.")
+    return option(command)
+
+
 def _answering(command: Command) -> Command:
-    wait = click.option("--wait", default="0s", callback=_seconds, help="Wait so long for a message to answer.")
+    wait = click.option("--wait", default="0s", callback=options.seconds, help="Wait so long for a message to answer.")
     message = click.option("--message", "message_id", metavar="ID", help="The message; by default the latest.")
     return _session_option(message(wait(command)))
 
@@ -133,18 +138,38 @@ def session_closed(target: Target, session: str | None) -> None:
 
 
 @trigger.command("webhook.test")
-@click.option("--webhook", "webhook_id", metavar="ID", help="The webhook; by default all.")
+@_webhook_option
 @click.pass_obj
 @explained
 def webhook_test(target: Target, webhook_id: str | None) -> None:
     """Send a test event to the webhooks."""
-    admin = Admin(target.url)
-    click.get_current_context().call_on_close(admin.close)
+    admin = target.admin()
+    deliveries = [admin.test_webhook(each)["id"] for each in _webhooks(admin, webhook_id)]
+    target.report(f"sent {len(deliveries)} test event(s): {', '.join(deliveries)}", deliveryIds=deliveries)
+
+
+@trigger.command("webhook.faults")
+@click.argument("faults", nargs=-1, metavar="[FAULT]...", callback=options.faults)
+@_webhook_option
+@click.pass_obj
+@explained
+def webhook_faults(target: Target, faults: list[Fault], webhook_id: str | None) -> None:
+    """Say what goes wrong with the webhooks from now on, such as dropx2; without a FAULT they heal."""
+    admin = target.admin()
+    webhooks = _webhooks(admin, webhook_id)
+    for each in webhooks:
+        admin.set_faults(each, *faults)
+    kinds = [fault.kind for fault in faults]
+    target.report(
+        f"{', '.join(kinds) or 'nothing'} goes wrong with {len(webhooks)} webhook(s)", webhookIds=webhooks, faults=kinds
+    )
+
+
+def _webhooks(admin: Admin, webhook_id: str | None) -> list[str]:
     webhooks = [webhook_id] if webhook_id else [each["id"] for each in admin.webhooks()]
     if not webhooks:
         raise Failure("there are no webhooks", "start the sandbox with --webhook URL", NOT_FOUND)
-    deliveries = [admin.test_webhook(each)["id"] for each in webhooks]
-    target.report(f"sent {len(deliveries)} test event(s): {', '.join(deliveries)}", deliveryIds=deliveries)
+    return webhooks
 
 
 def _chosen(human: Human, session_id: str | None, message_id: str | None, wait: float) -> HumanMessage:

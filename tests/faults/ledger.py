@@ -18,9 +18,7 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files = {
-            kind: os.open(folder / kind, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) for kind in KINDS
-        }
+        self._files = {kind: os.open(folder / kind, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) for kind in KINDS}
 
     def write(self, kind: str, session: str, number: int, event_id: str) -> None:
         """Append one line."""

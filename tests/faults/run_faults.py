@@ -38,15 +38,21 @@ LEASE = "2s"
 
 @dataclass
 class Plan:
-    """What to do. ``rate``: events a second over all sessions. ``poison``: share of events that kill their worker."""
+    """What to do.
+
+    ``events``: goes on until so many are acknowledged. ``rate``: events a second over all sessions. ``poison``: share of events that kill their worker. ``faults``: names
+    of faults to choose from, all if empty. ``fault_every``: seconds between two, about.
+    """
 
     seconds: float
     seed: int
+    events: int = 0
     rate: float = 60.0
     sessions: int = 20
     workers: int = 2
     poison: float = 0.0
     fault_every: float = 1.5
+    faults: tuple[str, ...] = ()
 
 
 @dataclass
@@ -232,8 +238,8 @@ class Stage:
 
     @property
     def faults(self) -> list[Callable[[], None]]:
-        """Everything that can go wrong."""
-        return [
+        """What can go wrong, as the plan has it."""
+        everything = [
             self.kill_worker,
             self.kill_web,
             self.kill_redis,
@@ -246,6 +252,7 @@ class Stage:
             self.fill_memory,
             self.terminate_storm,
         ]
+        return [fault for fault in everything if not self.plan.faults or fault.__name__ in self.plan.faults]
 
 
 class Senders:
@@ -254,6 +261,7 @@ class Senders:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.poison: set[str] = set()
+        self.acked = 0  # about: threads count without a lock
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._send_session, args=(f"session-{number}", number), daemon=True)
@@ -306,6 +314,7 @@ class Senders:
                 )
                 if answer.status_code in (200, 202):
                     self.stage.ledger.write("acked", session, count, event_id)
+                    self.acked += 1
                     return
             except httpx.HTTPError:
                 pass
@@ -321,7 +330,7 @@ def run(plan: Plan, folder: Path) -> Report:
         senders.start()
         done: Counter[str] = Counter()
         end = time.monotonic() + plan.seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end or senders.acked < plan.events:
             fault = stage.random.choice(stage.faults)
             fault()
             done[fault.__name__] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,9 +12,7 @@ from receiver.client import AsyncHiloopClient, HiloopClient, NotFound, Validatio
 
 
 def test_session_lives(client: Any, human: Any) -> None:
-    session = client.create_session(
-        "Deploy?", description="v2.4.1", metadata={"build": 7}, priority="high"
-    )
+    session = client.create_session("Deploy?", description="v2.4.1", metadata={"build": 7}, priority="high")
     assert (session.status, session.priority, session.agent_name) == ("Open", "high", "deploy-bot")
     assert (session.title, session.description, session.metadata) == ("Deploy?", "v2.4.1", {"build": 7})
     assert session.error is None
@@ -29,7 +28,9 @@ def test_message_is_read_by_the_human_and_by_us(client: Any, human: Any) -> None
     sent = client.send_message(session.id, "Ready.", components=[{"type": "text", "data": {"content": "now"}}])
     assert (sent.content, sent.components) == ("Ready.", [{"type": "text", "data": {"content": "now"}}])
     assert (sent.kind, sent.sender_type, sent.response_required) == ("message", "Agent", False)
-    assert human.sees(session.id) == ["Deploy?", "Ready.", [{"type": "text", "data": {"content": "now"}}]]
+    [read] = human.messages(session.id)
+    assert (read.content, read.components) == (sent.content, sent.components)
+    assert [each.title for each in human.sessions()] == ["Deploy?"]
 
 
 def test_message_with_buttons_requires_an_answer(client: Any) -> None:
@@ -60,7 +61,7 @@ def test_timeline_is_whole_unless_limited(client: Any, human: Any) -> None:
     session = client.create_session("Many")
     for number in range(5):
         client.send_message(session.id, f"Message {number}")
-    human.say(session.id, "Hello")
+    human.say("Hello", session.id)
     page = client.get_timeline(session.id, limit=2)
     assert [item.content for item in page.items] == ["Message 0", "Message 1"]
     whole = client.get_timeline(session.id)
@@ -69,14 +70,14 @@ def test_timeline_is_whole_unless_limited(client: Any, human: Any) -> None:
     assert client.everything(page) == list(whole.items)
 
 
-def test_participants(client: Any, human: Any) -> None:
+def test_participants(client: Any) -> None:
     session = client.create_session("Deploy?")
     before = client.everything(client.list_participants(session.id))
     assert {participant.type for participant in before} == {"Human", "Agent"}
     added = client.add_participant(session.id, email="second@example.com")
     after = client.everything(client.list_participants(session.id))
     assert {participant.id for participant in after} == {added.id, *(one.id for one in before)}
-    assert client.add_participant(session.id, human.id).id == human.id
+    assert client.add_participant(session.id, added.id).id == added.id
     with pytest.raises(ValidationFailed, match="either participant_id or email"):
         client.add_participant(session.id)
 
@@ -157,6 +158,16 @@ def test_acting_as_another_agent_shares_connections(client: Any, human: Any) -> 
     assert client.create_session("Still open").agent_name == "deploy-bot"
     with pytest.raises(ValidationFailed, match="agent_name"):
         client.acting_as("")
+
+
+def test_threads_may_share_a_client(hiloop: Any) -> None:
+    with HiloopClient(hiloop.api_key, "deploy-bot", base_url=hiloop.url, agent_keys=()) as client:
+        with ThreadPoolExecutor(8) as threads:
+            made = list(
+                threads.map(lambda number: client.acting_as(f"bot-{number % 3}").create_session("t"), range(24))
+            )
+        assert len({session.id for session in made}) == 24
+        assert {session.agent_name for session in made} == {"bot-0", "bot-1", "bot-2"}
 
 
 def test_both_clients_offer_the_same_calls() -> None:

@@ -109,9 +109,7 @@ def test_form_with_nothing_required(page: Page) -> None:
         ({"type": "never heard of"}, "textbox", "Please fill this in."),
     ],
 )
-def test_what_is_required_is_asked_for(
-    page: Page, given_: dict[str, Any], role: Any, complaint: str
-) -> None:
+def test_what_is_required_is_asked_for(page: Page, given_: dict[str, Any], role: Any, complaint: str) -> None:
     main = draw(page, question(required=True, **given_))
     main.get_by_role("button", name="Send answers").click()
     assert answers(page) == []
@@ -313,9 +311,11 @@ def test_no_text_anywhere_becomes_markup(page: Page) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-100, 100) | st.floats(-1e6, 1e6) | st.text(max_size=5),
-    lambda children: st.lists(children, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["type", "data", "children", "label", "id", "options", "values", "labels"]), children
+    lambda children: (
+        st.lists(children, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "data", "children", "label", "id", "options", "values", "labels"]), children
+        )
     ),
     max_leaves=8,
 )

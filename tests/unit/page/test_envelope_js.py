@@ -100,9 +100,7 @@ def test_the_browser_opens_what_python_sealed(page: Page) -> None:
 def test_python_opens_what_the_browser_sealed(page: Page) -> None:
     agent, human = new_pair(1), new_pair(2)
     recipients = [to_base64(human.public_key), to_base64(agent.public_key)]
-    envelopes = page.evaluate(
-        SEAL, [VALUES, to_base64(human.private_key), recipients, SESSION, "encryptedResponse"]
-    )
+    envelopes = page.evaluate(SEAL, [VALUES, to_base64(human.private_key), recipients, SESSION, "encryptedResponse"])
     for reader in (agent, human):
         results = [
             open_envelope(e, keyring=Keyring([reader]), session_id=SESSION, field_name="encryptedResponse")
@@ -125,9 +123,7 @@ def test_a_flipped_bit_is_refused_wherever_it_is(page: Page, part: str) -> None:
     original = base64.b64decode(holder[part])
     cases = []
     for position in range(len(original)):
-        holder[part] = to_base64(
-            original[:position] + bytes([original[position] ^ 1]) + original[position + 1 :]
-        )
+        holder[part] = to_base64(original[:position] + bytes([original[position] ^ 1]) + original[position + 1 :])
         cases.append(case(json.loads(json.dumps(envelope))))
     results = opened(page, cases, [to_base64(agent.private_key)])
     # Another public key no longer has the id that is given with it; all else fails to authenticate.
@@ -161,9 +157,7 @@ def test_both_refuse_strange_envelopes_by_the_same_name(page: Page) -> None:
 
     def refusal(envelope: Any) -> dict[str, str]:
         with pytest.raises(OpenError) as caught:
-            open_envelope(
-                envelope, keyring=Keyring([agent]), session_id=SESSION, field_name="encryptedResponse"
-            )
+            open_envelope(envelope, keyring=Keyring([agent]), session_id=SESSION, field_name="encryptedResponse")
         return {"error": caught.value.reason}
 
     results = opened(page, [case(each) for each in strange], [to_base64(agent.private_key)])

@@ -1,4 +1,4 @@
-"""Check before a start or a release whether everything that is configured can work: `hiloop-receiver check`."""
+"""Check before a start or a release whether everything that is configured can work: `hiloop-receiver doctor`."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class Finding:
     mend: str = ""
 
 
-def run_check(environment: Mapping[str, str], *, release: bool) -> int:
+def run_doctor(environment: Mapping[str, str], *, release: bool) -> int:
     """Print what was found; returns the exit code: 1 if there is a problem.
 
     With ``release``, what only the release phase of a platform may not know yet (Redis that is still being made)
     counts as a problem too.
     """
     console = Console(highlight=False)
-    findings = list(check(environment, release=release))
+    findings = list(examine(environment, release=release))
     for finding in findings:
         mend = f" [dim]→ {escape(finding.mend)}[/]" if finding.mend else ""
         console.print(f"{_MARKS[finding.level]} {escape(finding.what)}{mend}", soft_wrap=True)
     return 1 if any(finding.level == "problem" for finding in findings) else 0
 
 
-def check(environment: Mapping[str, str], *, release: bool) -> Iterator[Finding]:
+def examine(environment: Mapping[str, str], *, release: bool) -> Iterator[Finding]:
     """Look at settings, keys, handlers and Redis, one finding after the other."""
     web = yield from _settings("web", WebSettings.from_environment, environment)
     worker = yield from _settings("worker", WorkerSettings.from_environment, environment)

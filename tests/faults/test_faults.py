@@ -1,0 +1,25 @@
+"""Nothing acknowledged is lost, and no session is out of order, whatever is killed: the short run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.run_faults import Plan, run
+
+
+@pytest.mark.timeout(180)
+def test_nothing_is_lost_when_everything_fails(tmp_path: Path) -> None:
+    report = run(Plan(seconds=15, events=1000, seed=7, rate=150, fault_every=0.8), tmp_path)
+    assert report.verdict.acked >= 1000
+    assert report.kills > 0
+    assert report.problems == []
+
+
+@pytest.mark.timeout(180)
+def test_poison_ends_as_dead_letters_and_takes_nobody_along(tmp_path: Path) -> None:
+    report = run(Plan(seconds=5, events=1000, seed=3, rate=150, poison=0.01, faults=("reset_connections",)), tmp_path)
+    assert report.verdict.acked >= 1000
+    assert report.poison
+    assert report.problems == []
