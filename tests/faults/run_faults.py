@@ -33,15 +33,16 @@ from tests.faults.proxy import POINTS, RedisProxy
 
 TOKEN, SECRET = "fault-token", "fault-secret"
 DRAIN_SECONDS = 60.0
-LEASE = "2s"
+LEASE = "1s"
 
 
 @dataclass
 class Plan:
     """What to do.
 
-    ``events``: goes on until so many are acknowledged. ``rate``: events a second over all sessions. ``poison``: share of events that kill their worker. ``faults``: names
-    of faults to choose from, all if empty. ``fault_every``: seconds between two, about.
+    ``events``: goes on until so many are acknowledged. ``rate``: events a second over all sessions. ``poison``: share
+    of events that kill their worker. ``faults``: names of faults to choose from, all if empty. ``fault_every``: seconds
+    between two, about.
     """
 
     seconds: float

@@ -1,19 +1,19 @@
 // Starts the admin's page: lists webhooks and deliveries, adds webhooks, and keeps it all up to date.
 
-import { drawWebhook } from "./webhook.js";
 import { Client } from "./client.js";
 import { pairs } from "./components.js";
 import { element, time } from "./dom.js";
+import { oneAtATime } from "./once.js";
+import { drawWebhook } from "./webhook.js";
 
 const API = "/admin/api";
-const EVERY_MS = 1000;
 const HEADERS = ["Event", "Status", "Attempts", "Last answer", "Created", "Next try", ""];
 
 const find = (id) => document.getElementById(id);
 const client = new Client();
 const drawn = { webhooks: "", deliveries: "" };
 
-async function refresh() {
+const refresh = oneAtATime(async () => {
   const [webhooks, deliveries, stats] = await Promise.all([
     client.all(`${API}/webhooks`),
     client.request("GET", `${API}/deliveries?limit=50`),
@@ -23,7 +23,8 @@ async function refresh() {
   replace("deliveries", deliveries.items, () => [table(deliveries.items)]);
   const { total, delivered, pending, failed } = stats;
   find("stats").textContent = `${total} in all: ${delivered} delivered, ${pending} pending, ${failed} failed.`;
-}
+  find("failure").hidden = true;
+});
 
 /** Draws a list anew only if it has changed and nobody is filling in a form in it. */
 function replace(name, items, draw) {
@@ -37,8 +38,7 @@ function replace(name, items, draw) {
 
 /** Does something with a webhook or a delivery, and shows what has become of it. */
 async function act(method, path, body) {
-  await client.request(method, `${API}${path}`, body).catch(fail);
-  await refresh().catch(fail);
+  await client.request(method, `${API}${path}`, body).then(refresh).catch(fail);
 }
 
 function table(deliveries) {
@@ -48,8 +48,9 @@ function table(deliveries) {
 }
 
 function row({ id, eventType, status, attempts, lastStatusCode, lastError, createdAt, nextRetryAt }) {
-  const retry = element("button", { type: "button", class: "quiet", "data-key": id, onclick: () => act("POST", `/deliveries/${id}/retry`) }, "Retry");
-  retry.setAttribute("aria-label", `Retry ${eventType} (${id})`);
+  const name = { "aria-label": `Retry ${eventType} (${id})`, "data-key": id };
+  const onclick = () => act("POST", `/deliveries/${id}/retry`);
+  const retry = element("button", { type: "button", class: "quiet", ...name, onclick }, "Retry");
   const cells = [
     eventType,
     element("span", { class: `state ${status.toLowerCase()}` }, status),
@@ -73,7 +74,8 @@ async function add(event) {
   try {
     const made = await client.request("POST", `${API}/webhooks`, wanted);
     const secrets = pairs([["Bearer token", made.token], ["Signing secret", made.secret]]);
-    find("made").replaceChildren(element("div", { class: "card" }, element("p", {}, "Added. Give your receiver these two, they are shown only now:"), secrets));
+    const intro = element("p", {}, "Added. Give your receiver these two, they are shown only now:");
+    find("made").replaceChildren(element("div", { class: "card" }, intro, secrets));
     form.reset();
     await refresh();
   } catch (error) {
@@ -91,13 +93,11 @@ function fail(error) {
   find("failure").hidden = false;
 }
 
-/** Deliveries change by themselves and have no event of their own, so the page asks again and again. */
-async function keepUpToDate() {
-  for (;;) {
-    await refresh().then(() => (find("failure").hidden = true), fail);
-    await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
-  }
-}
-
 find("new").addEventListener("submit", add);
-keepUpToDate();
+// What was not drawn because somebody was filling in a form.
+find("webhooks").addEventListener("focusout", () => refresh().catch(fail));
+client.listen(`${API}/events`, {
+  connected: () => refresh().catch(fail),
+  lost: (why) => fail(new Error(why)),
+  happened: () => refresh().catch(fail),
+});

@@ -10,7 +10,8 @@ const KINDS = ["bar", "line", "area", "pie"];
 /** `data` is {type, labels, series: [{name, values}], title?}. Throws TypeError for anything else. */
 export function chart({ type, labels, series, title }) {
   if (!KINDS.includes(type)) throw new TypeError(`no chart is called ${readable(type)}`);
-  if (!Array.isArray(labels) || !Array.isArray(series) || series.length === 0) throw new TypeError("it needs labels and series");
+  if (!Array.isArray(labels)) throw new TypeError("labels is not a list");
+  if (!Array.isArray(series) || series.length === 0) throw new TypeError("series is not a list with something in it");
   for (const { values } of series) {
     const numbers = Array.isArray(values) && values.every((value) => value === null || Number.isFinite(value));
     if (!numbers) throw new TypeError("values are not all numbers");
@@ -69,8 +70,9 @@ function bars(series, { labels, x, y, step, base }) {
   return series.flatMap(({ name, values }, which) => values.slice(0, labels.length).flatMap((value, index) => {
     if (value === null) return [];
     const left = x(index) + (which - series.length / 2) * thickness;
-    const box = { x: left, y: Math.min(y(value), base), width: Math.max(thickness - 2, 1), height: Math.abs(y(value) - base), rx: 2 };
-    return [svg("rect", { class: `bar ${seriesClass(which)}`, ...box }, hint(name, labels[index], value))];
+    const place = { x: left, y: Math.min(y(value), base), rx: 2 };
+    const size = { width: Math.max(thickness - 2, 1), height: Math.abs(y(value) - base) };
+    return [svg("rect", { class: `bar ${seriesClass(which)}`, ...place, ...size }, hint(name, labels[index], value))];
   }));
 }
 
@@ -81,9 +83,11 @@ function lines(series, { labels, x, y, base, filled }) {
       const path = points.map(({ value, index }) => `${x(index)} ${y(value)}`).join(" L ");
       const floor = `M ${x(points[0].index)} ${base} L ${path} L ${x(points.at(-1).index)} ${base} Z`;
       const dots = points.map(({ value, index }) => {
-        return svg("circle", { class: `dot ${look}`, cx: x(index), cy: y(value), r: 3 }, hint(name, labels[index], value));
+        const place = { cx: x(index), cy: y(value), r: 3 };
+        return svg("circle", { class: `dot ${look}`, ...place }, hint(name, labels[index], value));
       });
-      return [...(filled ? [svg("path", { class: `fill ${look}`, d: floor })] : []), svg("path", { class: `stroke ${look}`, d: `M ${path}` }), ...dots];
+      const below = filled ? [svg("path", { class: `fill ${look}`, d: floor })] : [];
+      return [...below, svg("path", { class: `stroke ${look}`, d: `M ${path}` }), ...dots];
     });
   });
 }
@@ -100,7 +104,10 @@ function pie(labels, values) {
   if (total <= 0 || values.some((value) => value < 0)) throw new TypeError("a pie needs positive values");
   const middle = HEIGHT / 2;
   const radius = middle - 8;
-  const at = (share) => `${middle + radius * Math.sin(2 * Math.PI * share)} ${middle - radius * Math.cos(2 * Math.PI * share)}`;
+  const at = (share) => {
+    const angle = 2 * Math.PI * share;
+    return `${middle + radius * Math.sin(angle)} ${middle - radius * Math.cos(angle)}`;
+  };
   let share = 0;
   return values.map((value, index) => {
     const start = share;
@@ -109,7 +116,8 @@ function pie(labels, values) {
     const look = `slice ${seriesClass(index)}`;
     if (value === total) return svg("circle", { class: look, cx: middle, cy: middle, r: radius }, title);
     const large = share - start > 0.5 ? 1 : 0;
-    return svg("path", { class: look, d: `M ${middle} ${middle} L ${at(start)} A ${radius} ${radius} 0 ${large} 1 ${at(share)} Z` }, title);
+    const arc = `A ${radius} ${radius} 0 ${large} 1 ${at(share)}`;
+    return svg("path", { class: look, d: `M ${middle} ${middle} L ${at(start)} ${arc} Z` }, title);
   });
 }
 

@@ -3,11 +3,10 @@
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
 
-/** An answer other than 2xx, or none at all (status 0). */
+/** An answer other than 2xx, or none at all (code `unreachable`). */
 export class RequestError extends Error {
-  constructor(status, code, message) {
+  constructor(code, message) {
     super(message);
-    this.status = status;
     this.code = code;
   }
 }
@@ -54,13 +53,14 @@ export class Client {
   }
 
   async #fetch(path, options) {
-    const headers = options.body === undefined ? this.#headers : { ...this.#headers, "Content-Type": "application/json" };
+    const type = options.body === undefined ? {} : { "Content-Type": "application/json" };
+    const headers = { ...this.#headers, ...type };
     const answer = await fetch(path, { ...options, headers }).catch(() => null);
-    if (answer === null) throw new RequestError(0, "unreachable", "The sandbox does not answer. Is it still running?");
+    if (answer === null) throw new RequestError("unreachable", "The sandbox does not answer. Is it still running?");
     if (answer.ok) return answer;
     const { error } = await answer.json().catch(() => ({}));
     const details = (error?.details ?? []).map(({ field, problem }) => ` ${field} ${problem}.`).join("");
-    throw new RequestError(answer.status, error?.code, `${error?.message ?? `The sandbox answered ${answer.status}`}.${details}`);
+    throw new RequestError(error?.code, `${error?.message ?? `The sandbox answered ${answer.status}`}.${details}`);
   }
 }
 

@@ -12,7 +12,16 @@ import { tabs } from "./tabs.js";
 
 const MAX_DEPTH = 8;
 const VARIANTS = ["primary", "danger", "secondary"];
-const DRAWINGS = { text, button_group: buttonGroup, kv, metric_grid: metricGrid, table, chart: drawnChart, qa, tabs: nested };
+const DRAWINGS = {
+  text,
+  button_group: buttonGroup,
+  kv,
+  metric_grid: metricGrid,
+  table,
+  chart: drawnChart,
+  qa,
+  tabs: nested,
+};
 
 /** The nodes of a list of components. */
 export function drawAll(components, exchange, depth = 0) {
@@ -56,7 +65,7 @@ function buttonGroup({ data }, exchange) {
       const chosen = choices.find((choice) => choice.action === value);
       if (!chosen) return null;
       chosen.button.classList.add("chosen");
-      chosen.button.append(spoken(", chosen"));
+      chosen.button.append(spoken("(chosen)"));
       return element("strong", {}, chosen.label);
     },
   });
@@ -78,9 +87,9 @@ export function pairs(entries) {
 
 function metricGrid({ data }) {
   const cells = list(data.metrics, "metrics").map(({ label, value, change }) => {
-    const cell = element("div", { class: "metric" }, element("dt", {}, readable(label)), element("dd", {}, readable(value)));
-    if (change !== undefined && change !== null) cell.append(drawnChange(readable(change)));
-    return cell;
+    const parts = [element("dt", {}, readable(label)), element("dd", {}, readable(value))];
+    if (change !== undefined && change !== null) parts.push(drawnChange(readable(change)));
+    return element("div", { class: "metric" }, parts);
   });
   return element("dl", { class: "metrics" }, cells);
 }
@@ -97,24 +106,22 @@ function table({ data }) {
 }
 
 function drawnTable(headers, rows, name) {
-  const isNumeric = (column) => rows.length > 0 && rows.every((row) => looksNumeric(row[column]));
-  const numeric = Array.from({ length: Math.max(headers.length, ...rows.map((row) => list(row, "row").length)) }, (_, column) => isNumeric(column));
-  const cell = (tag, value, column) => element(tag, { class: numeric[column] ? "number" : null }, readable(value));
-  const head = element("thead", {}, element("tr", {}, headers.map((header, column) => {
-    const drawn = cell("th", header, column);
-    drawn.setAttribute("scope", "col");
-    return drawn;
-  })));
-  const body = element("tbody", {}, rows.map((row) => {
-    return element("tr", {}, row.map((value, column) => cell("td", value, column)));
-  }));
+  const width = Math.max(headers.length, ...rows.map((row) => list(row, "row").length));
+  const looks = Array.from({ length: width }, (_, column) => {
+    const isNumeric = rows.length > 0 && rows.every((row) => looksNumeric(row[column]));
+    return { class: isNumeric ? "number" : null };
+  });
+  const titles = headers.map((header, column) => element("th", { scope: "col", ...looks[column] }, readable(header)));
+  const cells = (row) => row.map((value, column) => element("td", looks[column], readable(value)));
+  const head = element("thead", {}, element("tr", {}, titles));
+  const body = element("tbody", {}, rows.map((row) => element("tr", {}, cells(row))));
   // A wide table scrolls by itself, and the keyboard can reach it to do so.
   const drawn = element("table", { "aria-label": name }, headers.length > 0 && head, body);
   return element("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": name }, drawn);
 }
 
 function looksNumeric(value) {
-  return typeof value === "number" || /^[-+−]?\s*[$€£¥]?\s*[-+−]?\d[\d.,]*\s*([%KMBk]|[a-zµ]{1,3})?$/.test(readable(value));
+  return typeof value === "number" || /^[-+−$€£¥ ]{0,4}\d[\d.,]* ?[%A-Za-zµ]{0,3}$/.test(readable(value));
 }
 
 function drawnChart({ data }) {
@@ -125,7 +132,8 @@ function drawnChart({ data }) {
 }
 
 function qa({ data }, exchange) {
-  const { node, fieldset, settle } = form(list(data.questions, "questions"), readable(data.submitLabel ?? "Send answers"), exchange.answer);
+  const submitLabel = readable(data.submitLabel ?? "Send answers");
+  const { node, fieldset, settle } = form(list(data.questions, "questions"), submitLabel, exchange.answer);
   exchange.controls.push({ fieldset, settle: (value) => settle(value, pairs) });
   return node;
 }

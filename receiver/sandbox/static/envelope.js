@@ -31,7 +31,7 @@ export async function keyPair(privateBytes) {
 }
 
 /** The id of a public key: the first 32 hex characters of its SHA-256. */
-export async function keyIdOf(publicKey) {
+async function keyIdOf(publicKey) {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", publicKey));
   return Array.from(digest.subarray(0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -64,7 +64,9 @@ export async function seal(value, { sender, recipients, sessionId, field }) {
 export async function open(envelope, { keys, sessionId, field }) {
   if (!isObject(envelope)) throw new EnvelopeError("bad_envelope", "the envelope is not an object");
   const ciphertext = fromBase64(envelope.ciphertext, "ciphertext");
-  if (ciphertext.length < NONCE_BYTES + TAG_BYTES) throw new EnvelopeError("bad_envelope", "the ciphertext is too short");
+  if (ciphertext.length < NONCE_BYTES + TAG_BYTES) {
+    throw new EnvelopeError("bad_envelope", "the ciphertext is too short");
+  }
   const { wrapping, pair } = wrappingFor(keys, envelope.wrappings);
   const senderPublicKey = fromBase64(wrapping.senderPublicKey, "senderPublicKey", KEY_BYTES);
   const salt = fromBase64(wrapping.salt, "salt", SALT_BYTES);

@@ -4,6 +4,7 @@ import { element, time } from "./dom.js";
 import { oneLine } from "./opened.js";
 
 const GROUPS = ["Critical", "High", "Normal", "Low"];
+const SHOWN = ["id", "status", "priority", "waiting", "updatedAt", "title", "value", "error"];
 
 export class Feed {
   #root;
@@ -16,14 +17,15 @@ export class Feed {
   /** Draws `sessions`, which come in order, and marks the one with the id `current`. */
   update(sessions, current) {
     // Drawn anew only where something changed, so that no click or focus falls between two drawings.
-    const state = JSON.stringify([current, sessions.map((one) => [one.id, one.status, one.priority, one.waiting, one.updatedAt, one.title])]);
+    const state = JSON.stringify([current, sessions], SHOWN);
     if (state === this.#drawn) return;
     this.#drawn = state;
     const focused = document.activeElement?.dataset.session;
     const open = sessions.filter(({ status }) => status === "Open");
     const groups = GROUPS.map((priority) => [priority, open.filter((session) => session.priority === priority)]);
     groups.push(["Closed", sessions.filter(({ status }) => status !== "Open")]);
-    this.#root.replaceChildren(...groups.flatMap(([name, members]) => (members.length > 0 ? [group(name, members, current)] : [])));
+    const filled = groups.filter(([, members]) => members.length > 0);
+    this.#root.replaceChildren(...filled.map(([name, members]) => group(name, members, current)));
     if (sessions.length === 0) this.#root.append(nothing());
     if (focused) this.#root.querySelector(`[data-session="${CSS.escape(focused)}"]`)?.focus();
   }
@@ -31,7 +33,8 @@ export class Feed {
 
 function group(name, sessions, current) {
   const heading = element("h3", { class: `priority ${name.toLowerCase()}` }, name);
-  return element("section", { "aria-label": name }, heading, element("ul", {}, sessions.map((session) => entry(session, current))));
+  const list = element("ul", {}, sessions.map((session) => entry(session, current)));
+  return element("section", { "aria-label": name }, heading, list);
 }
 
 function entry(session, current) {
@@ -42,7 +45,8 @@ function entry(session, current) {
   };
   const title = element("span", { class: "title" }, oneLine(session.title, "Untitled"));
   const meta = element("span", { class: "meta" }, session.agentName, " · ", time(session.updatedAt));
-  return element("li", {}, element("a", link, title, meta, session.waiting && element("span", { class: "waiting" }, "Waiting for you")));
+  const waiting = session.waiting && element("span", { class: "waiting" }, "Waiting for you");
+  return element("li", {}, element("a", link, title, meta, waiting));
 }
 
 function nothing() {

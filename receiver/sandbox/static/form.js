@@ -57,7 +57,8 @@ function drawQuestion(question) {
   }
 
   node.addEventListener("input", () => error.textContent !== "" && check());
-  return { id: String(question.id), label: readable(question.label ?? question.id), node, read, check, focus: () => inputs[0]?.focus() };
+  const label = readable(question.label ?? question.id);
+  return { id: String(question.id), label, node, read, check, focus: () => inputs[0]?.focus() };
 }
 
 function problem({ required, minLength, maxLength, type }, answer) {
@@ -78,15 +79,24 @@ function drawOptions({ id, label, type, options, required }) {
   const name = freshId("question");
   const error = element("p", { class: "error", id: `${name}-error` });
   const inputs = options.map((option, index) => {
-    return element("input", { type, name, id: `${name}-${index}`, value: readable(option), "aria-describedby": error.id });
+    const value = readable(valueOf(option));
+    return element("input", { type, name, id: `${name}-${index}`, value, "aria-describedby": error.id });
   });
-  const rows = inputs.map((input) => element("label", { class: "option", for: input.id }, input, element("span", {}, input.value)));
-  const chosen = () => options.filter((_, index) => inputs[index].checked);
+  const rows = inputs.map((input, index) => {
+    const words = readable(options[index]?.label ?? input.value);
+    return element("label", { class: "option", for: input.id }, input, element("span", {}, words));
+  });
+  const chosen = () => options.filter((_, index) => inputs[index].checked).map(valueOf);
   const legend = element("legend", {}, readable(label ?? id), required && mark());
   const group = { class: "question", role: type === "radio" ? "radiogroup" : "group", "aria-describedby": error.id };
   const node = element("fieldset", group, legend, element("div", { class: "options" }, rows), error);
   if (required && type === "radio") node.setAttribute("aria-required", "true");
   return { node, inputs, error, read: () => (type === "radio" ? (chosen()[0] ?? null) : chosen()) };
+}
+
+/** An option is a string or, where label and value differ, an object. */
+function valueOf(option) {
+  return option?.value ?? option?.label ?? option;
 }
 
 function drawWriting({ id, label, type, required, placeholder }) {
@@ -97,7 +107,8 @@ function drawWriting({ id, label, type, required, placeholder }) {
     ? element("textarea", { ...attributes, rows: 4 })
     : element("input", { ...attributes, type: "text", autocomplete: "off" });
   const title = element("label", { for: name }, readable(label ?? id), required && mark());
-  return { node: element("div", { class: "question" }, title, input, error), inputs: [input], error, read: () => input.value };
+  const node = element("div", { class: "question" }, title, input, error);
+  return { node, inputs: [input], error, read: () => input.value };
 }
 
 function mark() {

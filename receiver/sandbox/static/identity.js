@@ -16,7 +16,10 @@ export function isBrought() {
   return FRAGMENT.test(location.hash);
 }
 
-/** {keys, token}: the key pairs, the current one first, and a guest's token or null. Throws an Error that says what to do. */
+/**
+ * {keys, token}: the key pairs, the current one first, and a guest's token or null. Throws an Error that says what to
+ * do.
+ */
 export async function identity() {
   const [, kind, secret] = FRAGMENT.exec(location.hash) ?? [];
   if (kind) history.replaceState(null, "", location.pathname + location.search);
@@ -41,6 +44,7 @@ function decoded(urlSafe) {
   try {
     return toBase64(fromBase64(standard.padEnd(Math.ceil(standard.length / 4) * 4, "="), "the key", 32));
   } catch {
-    throw new Error("The key in the address is damaged. Copy the whole address from the terminal, or reload this page to go on without it.");
+    const mend = "Copy the whole address from the terminal, or reload this page to go on without it.";
+    throw new Error(`The key in the address is damaged. ${mend}`);
   }
 }

@@ -4,13 +4,16 @@ import { Client } from "./client.js";
 import { Feed } from "./feed.js";
 import { Human } from "./human.js";
 import { identity, isBrought } from "./identity.js";
+import { oneAtATime } from "./once.js";
 import { SessionView } from "./session.js";
 
 const find = (id) => document.getElementById(id);
 
 async function start() {
   // WebCrypto exists only on https, localhost and 127.0.0.1.
-  if (!globalThis.crypto?.subtle) throw new Error("Open this page as http://127.0.0.1:… or http://localhost:…: browsers have no cryptography elsewhere.");
+  if (!globalThis.crypto?.subtle) {
+    throw new Error("Open this page under 127.0.0.1 or localhost: elsewhere browsers have no cryptography.");
+  }
   const { token, keys } = await identity().catch(explain);
   const client = new Client(token);
   const human = new Human(client, keys);
@@ -44,34 +47,16 @@ async function start() {
       await refresh().then(() => say("connected", "Connected"), warn);
     },
     lost: (why) => say("lost", why),
-    happened: ({ type, sessionId, typing }) => (type === "typing" ? view.typing(sessionId, typing) : refresh().catch(warn)),
+    happened({ type, sessionId, typing }) {
+      if (type === "typing") view.typing(sessionId, typing);
+      else refresh().catch(warn);
+    },
   });
 }
 
 /** The id of the session in the address (#/sessions/…), or null. */
 function currentSession() {
   return /^#\/sessions\/([0-9a-f-]+)$/.exec(location.hash)?.[1] ?? null;
-}
-
-/** Runs `work` once at a time; calls that come meanwhile share one more run. */
-function oneAtATime(work) {
-  let running = null;
-  let again = false;
-  const run = async () => {
-    try {
-      do {
-        again = false;
-        await work();
-      } while (again);
-    } finally {
-      running = null;
-    }
-  };
-  return () => {
-    again = true;
-    running ??= run();
-    return running;
-  };
 }
 
 function say(state, text) {
@@ -86,7 +71,7 @@ function warn(error) {
 
 function explain(error) {
   if (error.name !== "NotSupportedError") throw error;
-  throw new Error("This browser has no X25519. Chromium and Chrome have it from version 133, Firefox from 130, Safari from 17.");
+  throw new Error("This browser has no X25519. Chrome has it from version 133, Firefox from 130, Safari from 17.");
 }
 
 start().catch((error) => {

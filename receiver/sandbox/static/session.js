@@ -1,14 +1,15 @@
 // Draws one session: its head, its timeline, and the box to write in.
 
 import { pairs } from "./components.js";
-import { element, time } from "./dom.js";
+import { element, readable, time } from "./dom.js";
+import { markdown } from "./markdown.js";
 import { drawAnswer, drawMessage } from "./message.js";
 import { oneLine, unopenable } from "./opened.js";
-import { markdown } from "./markdown.js";
 import { writingBox } from "./writing.js";
 
 const NEAR_THE_END_PX = 160;
 const TYPING_MS = 10_000;
+const OVER = "This session is closed: nothing can be answered any more.";
 
 export class SessionView {
   #root;
@@ -16,7 +17,7 @@ export class SessionView {
   #shown = null;
   #timer = 0;
 
-  /** `actions` are {answer(id, messageId, value), write(id, text), close(id), announce(text)}; `id` is the session's. */
+  /** `actions`: answer(id, messageId, value), write(id, text), close(id), announce(text); `id` is the session's. */
   constructor(root, actions) {
     this.#root = root;
     this.#actions = actions;
@@ -42,7 +43,7 @@ export class SessionView {
     if (session.status !== "Open") for (const { lock } of drawn.values()) lock();
     if (isNew) head.querySelector("h2").focus({ preventScroll: true });
     else this.#announce(added, session);
-    if (added.length > 0 && atTheEnd) list.lastElementChild.scrollIntoView({ block: list.children.length > 1 ? "start" : "nearest" });
+    if (added.length > 0 && atTheEnd) list.lastElementChild.scrollIntoView({ block: "start" });
   }
 
   /** Shows or takes away that the agent is writing; by itself it goes with the next message, or soon. */
@@ -57,8 +58,9 @@ export class SessionView {
   #frame(id) {
     const head = element("header", { class: "session-head" });
     const list = element("ol", { class: "timeline", tabindex: 0, "aria-label": "Timeline" });
-    const { node } = writingBox({ label: "Write a message", placeholder: "Write a message", submitLabel: "Send", send: (text) => this.#actions.write(id, text) });
-    const hint = element("p", { class: "meta typing", role: "status" });
+    const send = (text) => this.#actions.write(id, text);
+    const { node } = writingBox({ label: "Write a message", submitLabel: "Send", send });
+    const hint = element("p", { class: "meta", role: "status" });
     const foot = element("footer", { class: "session-foot" }, hint, node);
     this.#root.replaceChildren(head, list, foot);
     this.#shown = { id, head, list, foot, hint, drawn: new Map(), state: "" };
@@ -69,24 +71,27 @@ export class SessionView {
     const state = JSON.stringify([title, description, metadata, status, priority]);
     if (state === this.#shown.state) return;
     this.#shown.state = state;
+    const mark = element("span", { class: `priority ${priority.toLowerCase()}` }, priority);
     head.replaceChildren(
       element("a", { class: "back", href: "#/" }, "← All sessions"),
       element("h2", { tabindex: -1 }, oneLine(title, "Untitled")),
-      element("p", { class: "meta" }, element("span", { class: `priority ${priority.toLowerCase()}` }, priority), ` · ${agentName} · ${status} · since `, time(createdAt)),
-      ...(description ? [description.error ? unopenable(description.error) : element("div", { class: "text" }, markdown(String(description.value)))] : []),
+      element("p", { class: "meta" }, mark, ` · ${agentName} · ${status} · since `, time(createdAt)),
+      ...(description ? [described(description)] : []),
       ...(metadata ? [details(metadata)] : []),
-      ...(status === "Open" ? [this.#closing(session.id)] : [element("p", { class: "meta" }, "This session is closed: nothing can be answered any more.")]),
+      status === "Open" ? this.#closing(session.id) : element("p", { class: "meta" }, OVER),
     );
   }
 
   #closing(id) {
+    const onsubmit = (event) => event.submitter.value === "close" && this.#actions.close(id);
     const dialog = element("dialog", { "aria-label": "Close this session?" },
-      element("form", { method: "dialog", onsubmit: (event) => event.submitter.value === "close" && this.#actions.close(id) },
+      element("form", { method: "dialog", onsubmit },
         element("p", {}, "Close this session? The agent is told, and nothing can be answered any more."),
         element("div", { class: "buttons" },
           element("button", { value: "close", class: "danger" }, "Close it"),
           element("button", { value: "keep", class: "secondary" }, "Keep it open"))));
-    const button = element("button", { type: "button", class: "quiet", onclick: () => dialog.showModal() }, "Close session");
+    const onclick = () => dialog.showModal();
+    const button = element("button", { type: "button", class: "quiet", onclick }, "Close session");
     return element("div", { class: "closing" }, button, dialog);
   }
 
@@ -114,9 +119,14 @@ export class SessionView {
   }
 }
 
-function details(metadata) {
-  const isObject = typeof metadata.value === "object" && metadata.value !== null;
-  const body = metadata.error ? unopenable(metadata.error) : pairs(isObject ? Object.entries(metadata.value) : [["metadata", metadata.value]]);
+function described({ value, error }) {
+  return error ? unopenable(error) : element("div", { class: "text" }, markdown(readable(value)));
+}
+
+function details({ value, error }) {
+  const isObject = typeof value === "object" && value !== null;
+  const entries = isObject ? Object.entries(value) : [["metadata", value]];
+  const body = error ? unopenable(error) : pairs(entries);
   return element("details", {}, element("summary", {}, "Details"), body);
 }
 

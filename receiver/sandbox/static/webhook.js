@@ -8,13 +8,16 @@ const FAULTS = ["delay", "drop", "duplicate", "reorder", "wrong-signature", "sil
 export function drawWebhook(webhook, act) {
   const { id, url, description, enabled, scope, faults } = webhook;
   const path = `/webhooks/${id}`;
-  const button = (label, onclick) => element("button", { type: "button", class: "quiet", "data-key": `${id} ${label}`, onclick }, label);
+  const button = (name, label, onclick) => {
+    return element("button", { type: "button", class: "quiet", "data-key": `${id} ${name}`, onclick }, label);
+  };
   const actions = [
-    button("Send test", () => act("POST", `${path}/test`)),
-    button(enabled ? "Disable" : "Enable", () => act("PATCH", path, { enabled: !enabled })),
-    button("Delete", () => act("DELETE", path)),
+    button("test", "Send test", () => act("POST", `${path}/test`)),
+    button("switch", enabled ? "Disable" : "Enable", () => act("PATCH", path, { enabled: !enabled })),
+    button("delete", "Delete", () => act("DELETE", path)),
   ];
-  const covers = [part("spaces", scope.spaces), part("agents", scope.agents), part("event types", scope.eventTypes)].join(" · ");
+  const { spaces, agents, eventTypes } = scope;
+  const covers = [part("spaces", spaces), part("agents", agents), part("event types", eventTypes)].join(" · ");
   return element("article", { class: "webhook", "aria-label": url },
     element("h3", {}, url, !enabled && " (disabled)"),
     description && element("p", {}, description),
@@ -54,7 +57,8 @@ function faultForm(webhookId, save) {
     details.open = false;
     summary.focus();
     const { kind, times, percent, seconds } = Object.fromEntries(new FormData(event.target));
-    save({ kind, times: times === "" ? null : Number(times), probability: Number(percent) / 100, seconds: Number(seconds) });
+    const count = times === "" ? null : Number(times);
+    save({ kind, times: count, probability: Number(percent) / 100, seconds: Number(seconds) });
   }
 
   const form = element("form", { class: "fault-form", onsubmit }, element("fieldset", {},

@@ -3,9 +3,9 @@
 import { element, freshId } from "./dom.js";
 
 /** {node, fieldset, input}; `send(text)` is awaited and the box emptied after it, or the error shown. */
-export function writingBox({ label, placeholder, submitLabel, send }) {
+export function writingBox({ label, submitLabel, send }) {
   const id = freshId("writing");
-  const input = element("textarea", { id, rows: 1, placeholder, "aria-describedby": `${id}-error` });
+  const input = element("textarea", { id, rows: 1, placeholder: label, "aria-describedby": `${id}-error` });
   const error = element("p", { class: "error", id: `${id}-error`, role: "alert" });
   const submit = element("button", { type: "submit", class: "primary" }, submitLabel);
   const row = element("div", { class: "row" }, input, submit);

@@ -1,9 +1,8 @@
-"""The page's modules, each tried by itself in a browser: a bare page that has them at hand, without a sandbox."""
+"""The page's modules, each tried by itself in a browser: a bare page with them at hand, and no sandbox."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +16,15 @@ import receiver
 from tests.acceptance.browser import launched, serving, visiting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from playwright.sync_api import Browser, Page
     from starlette.requests import Request
 
 STATIC = Path(receiver.__file__).parent / "sandbox" / "static"
 BARE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Bare</title>
-<link rel="icon" href="/icon.svg"><link rel="stylesheet" href="/base.css"><link rel="stylesheet" href="/components.css">
-<link rel="stylesheet" href="/chart.css"><main></main></html>"""
+<link rel="icon" href="/icon.svg"><link rel="stylesheet" href="/base.css">
+<link rel="stylesheet" href="/components.css"><link rel="stylesheet" href="/chart.css"><main></main></html>"""
 
 
 @pytest.fixture(scope="module")

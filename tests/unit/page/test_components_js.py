@@ -151,7 +151,12 @@ def test_tabs_by_mouse_and_keyboard(page: Page) -> None:
     endpoints.click()
     assert endpoints.get_attribute("aria-selected") == "true"
     assert main.get_by_role("tabpanel", name="Endpoints").get_by_role("table").is_visible()
-    for key, expected in (("ArrowRight", overview), ("ArrowLeft", endpoints), ("Home", overview), ("End", endpoints)):
+    for key, expected in (
+        ("ArrowRight", overview),
+        ("ArrowLeft", endpoints),
+        ("Home", overview),
+        ("End", endpoints),
+    ):
         page.keyboard.press(key)
         assert expected.evaluate("(node) => node === document.activeElement")
         assert expected.get_attribute("aria-selected") == "true"
@@ -198,7 +203,11 @@ def test_charts(page: Page, kind: str, shape: str, count: int) -> None:
 
 
 def test_a_chart_in_a_hidden_tab_is_drawn_when_it_shows(page: Page) -> None:
-    hidden = {"type": "tab", "data": {"label": "Chart"}, "children": [examples.chart("bar", North=[1, 2, 3, 4])]}
+    hidden = {
+        "type": "tab",
+        "data": {"label": "Chart"},
+        "children": [examples.chart("bar", North=[1, 2, 3, 4])],
+    }
     main = draw(page, {"type": "tabs", "children": [examples.TABS["children"][0], hidden]})
     main.get_by_role("tab", name="Chart").click()
     main.locator("rect.bar").nth(3).wait_for()
@@ -213,7 +222,8 @@ def test_charts_of_odd_numbers_stay_inside_their_frame(page: Page, values: list[
     outside = main.locator("svg").evaluate_all(
         """(all) => all.flatMap((svg) => [...svg.querySelectorAll("rect, path, circle")].filter((shape) => {
             const box = shape.getBBox();
-            return !(box.y >= 0 && box.y + box.height <= 220 && box.x >= 0 && box.x + box.width <= svg.clientWidth);
+            const [right, bottom] = [box.x + box.width, box.y + box.height];
+            return !(box.x >= 0 && right <= svg.clientWidth && box.y >= 0 && bottom <= 220);
         }).map((shape) => shape.outerHTML))"""
     )
     assert outside == []
@@ -299,7 +309,11 @@ def test_no_text_anywhere_becomes_markup(page: Page) -> None:
         *(examples.chart(kind, **{PAYLOAD: [1, 2, 3, 4]}) for kind in ("bar", "line", "area", "pie")),
         {"type": "video"},
     ]
-    everything = [*poisoned(every), {"type": PAYLOAD, "data": {PAYLOAD: PAYLOAD}}, question(placeholder=PAYLOAD)]
+    everything = [
+        *poisoned(every),
+        {"type": PAYLOAD, "data": {PAYLOAD: PAYLOAD}},
+        question(placeholder=PAYLOAD),
+    ]
     main = draw(page, *everything)
     main.locator("svg .dot").first.wait_for()
     assert main.locator("img, script, a, iframe").count() == 0
@@ -314,12 +328,24 @@ json_values = st.recursive(
     lambda children: (
         st.lists(children, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["type", "data", "children", "label", "id", "options", "values", "labels"]), children
+            st.sampled_from(["type", "data", "children", "label", "id", "options", "values", "labels"]),
+            children,
         )
     ),
     max_leaves=8,
 )
-names = ["content", "buttons", "entries", "metrics", "headers", "rows", "questions", "labels", "series", "type"]
+names = [
+    "content",
+    "buttons",
+    "entries",
+    "metrics",
+    "headers",
+    "rows",
+    "questions",
+    "labels",
+    "series",
+    "type",
+]
 components = st.fixed_dictionaries(
     {
         "type": st.sampled_from(["text", "button_group", "kv", "metric_grid", "table", "chart", "qa", "tabs", "tab"]),

@@ -33,8 +33,9 @@ OPEN = """async ([cases, privateKeys]) => {
     const { fromBase64, keyPair, open } = await import("/envelope.js");
     const keys = await Promise.all(privateKeys.map((key) => keyPair(fromBase64(key, "key"))));
     return Promise.all(cases.map(({ envelope, session_id, field }) =>
-        open(envelope, { keys, sessionId: session_id, field })
-            .then(({ value, senderKeyId }) => ({ value, sender: senderKeyId }), (error) => ({ error: error.name }))));
+        open(envelope, { keys, sessionId: session_id, field }).then(
+            ({ value, senderKeyId }) => ({ value, sender: senderKeyId }),
+            (error) => ({ error: error.name }))));
 }"""
 SEAL = """async ([values, privateKey, recipients, sessionId, field]) => {
     const { fromBase64, keyPair, seal } = await import("/envelope.js");
@@ -117,7 +118,13 @@ def test_a_flipped_bit_is_refused_wherever_it_is(page: Page, part: str) -> None:
     agent, human = new_pair(1), new_pair(2)
     [envelope] = page.evaluate(
         SEAL,
-        [["approve"], to_base64(human.private_key), [to_base64(agent.public_key)], SESSION, "encryptedResponse"],
+        [
+            ["approve"],
+            to_base64(human.private_key),
+            [to_base64(agent.public_key)],
+            SESSION,
+            "encryptedResponse",
+        ],
     )
     holder = envelope if part == "ciphertext" else envelope["wrappings"][0]
     original = base64.b64decode(holder[part])
