@@ -178,6 +178,7 @@ class HiloopWorker(BaseWorker):
 
     def _step(self) -> None:
         """Close, promote and claim in one round trip."""
+        leaving = self._stopping  # a signal may come at any line, and Redis must hear of it
         closings, want = self._closings, self._free_slots()
         in_flight = len(self._held) - sum(closing.ends_claim for closing in closings)
         arguments: list[Any] = [self.name, self._lease_ms, want, in_flight, self._keep_dead, len(closings)]
@@ -193,7 +194,7 @@ class HiloopWorker(BaseWorker):
             return
         answers, claimed, suspended, alone, next_due = reply
         self._closings = []
-        self._left = self._stopping
+        self._left = leaving
         for one, answer in zip(closings, answers, strict=True):
             if one.ends_claim:
                 self._held.pop(one.key, None)
