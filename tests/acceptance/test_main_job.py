@@ -203,6 +203,18 @@ def test_a_stop_waits_for_what_ends_within_its_grace(
     assert sorted(queue.queue()) == ["b", "c"]
 
 
+def test_a_stop_puts_back_what_does_not_even_hear_of_it(
+    queue: Scripts, web: Running, redis_server: EmbeddedRedis, worker_of: StartProcess, tmp_path: Path
+) -> None:
+    worker = worker_of(redis_server.url)
+    send(web, "a", "block long")
+    wait_until(lambda: events(tmp_path, "start") == ["a"])
+    worker.send(signal.SIGTERM)
+    assert worker.wait() == 0
+    assert (queue.queue(), queue.members("wip"), queue.field("a", "crashes")) == (["a"], [], None)
+    assert queue.counters()["released"] == 1
+
+
 def test_a_second_ctrl_c_stops_at_once(
     queue: Scripts, web: Running, redis_server: EmbeddedRedis, worker_of: StartProcess, tmp_path: Path
 ) -> None:
