@@ -158,7 +158,8 @@ class HiloopWorker(BaseWorker):
         if not self._born:
             return
         if time.monotonic() >= self._poll_due:
-            self._look = True
+            # Later again even if nothing fits now: a worker that is full must sleep, not spin.
+            self._look, self._poll_due = True, time.monotonic() + POLL_SECONDS
         leaving = self._stopping and not self._left
         if self._closings or (self._look and self._free_slots()) or self._resync or leaving:
             self._step()
