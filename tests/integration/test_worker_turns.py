@@ -16,6 +16,7 @@ from receiver.settings import WorkerSettings
 from tests.support.scripts import LAYOUT, Scripts
 from tests.support.wire import API_KEY, SECRET
 from workers import OpenedEvent, Registry
+from workers.dispatch import Claimed
 from workers.run import make_worker
 from workers.worker import HiloopWorker
 
@@ -54,7 +55,7 @@ def test_a_signal_during_a_step_still_takes_the_worker_off_the_list_of_waiting_o
 
     worker._advance = interrupted
     worker._look = True
-    worker._held["other:1"] = None  # type: ignore[assignment]  # something is in flight, so it does not end at once
+    worker._held["other:1"] = claimed("other")  # so it does not end at once
     worker._turn()
     worker._advance = real
     assert redis_client.smembers(LAYOUT.own("waiting")) == {worker.name.encode()}
@@ -83,3 +84,31 @@ def test_a_lost_reply_is_asked_for_again(
     assert len(scripts.members("wip")) == 2
     assert "canary" not in caplog.text
     assert "redis is available again" in caplog.text
+
+
+def claimed(job: str) -> Claimed:
+    """An event in flight."""
+    return Claimed(job, "1", b"", b"", "", 1, False, "")
+
+
+@pytest.mark.parametrize("why", ["full", "stopping", "alone"])
+def test_a_worker_that_can_take_nothing_sleeps(worker: HiloopWorker, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    waits: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return False
+
+    worker._held = {f"job-{number}:1": claimed(f"job-{number}") for number in range(100 if why == "full" else 1)}
+    worker._alone = why == "alone"
+    if why == "stopping":
+        worker._on_signal(signal.SIGTERM, None)
+        worker._turn()  # says so to Redis
+    assert worker._free_slots() == 0
+    monkeypatch.setattr(worker._wakeup, "wait", wait)
+    worker._poll_due = 0.0  # the time to look again has come
+    for _ in range(5):
+        worker._turn()
+        worker._wait()
+    assert min(waits) > 0.1, waits
+    worker._held.clear()
