@@ -165,7 +165,8 @@ class HiloopWorker(BaseWorker):
         if not self._born:
             return
         if time.monotonic() >= self._poll_due:
-            self._look = True
+            # Later again even if nothing fits now: a worker that is full must sleep, not spin.
+            self._look, self._poll_due = True, time.monotonic() + POLL_SECONDS
         leaving = self._stopping and not self._left
         if self._wakeup.broken:
             self._wakeup.broken, self._resync = False, True
@@ -195,6 +196,7 @@ class HiloopWorker(BaseWorker):
 
     def _step(self) -> None:
         """Close, promote and claim in one round trip."""
+        leaving = self._stopping  # a signal may come at any line, and Redis must hear of it
         closings, want = self._closings, self._free_slots()
         in_flight = len(self._held) - sum(closing.ends_claim for closing in closings)
         arguments: list[Any] = [self.name, self._lease_ms, want, in_flight, self._keep_dead, len(closings)]
@@ -210,7 +212,7 @@ class HiloopWorker(BaseWorker):
             return
         answers, claimed, suspended, alone, next_due = reply
         self._closings = []
-        self._left = self._stopping
+        self._left = leaving
         for one, answer in zip(closings, answers, strict=True):
             if one.ends_claim:
                 self._held.pop(one.key, None)
