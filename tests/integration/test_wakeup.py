@@ -87,20 +87,22 @@ def test_no_closing_waits_for_the_next_poll(wakeup: Wakeup) -> None:
     thread.join()
 
 
-def test_messages_wake_and_commands_are_handed_over(wakeup: Wakeup, redis_client: redis.Redis) -> None:
+def test_messages_wake_and_are_told_apart(wakeup: Wakeup, redis_client: redis.Redis) -> None:
     while wakeup.wait(0.05):  # Redis confirms the subscriptions
-        assert wakeup.commands() == []
+        assert list(wakeup.messages()) == []
     redis_client.publish(CHANNELS[0], "")
     assert wakeup.wait(30)
-    assert wakeup.commands() == []
+    assert list(wakeup.messages()) == []
     redis_client.publish(CHANNELS[1], "stop")
     redis_client.publish(CHANNELS[0], "")
+    redis_client.publish(CHANNELS[0], "an event")
     redis_client.publish(CHANNELS[1], "go")
-    commands: list[bytes] = []
-    while len(commands) < 2:
+    messages: list[tuple[bool, bytes]] = []
+    while len(messages) < 3:
         assert wakeup.wait(30)
-        commands += wakeup.commands()
-    assert commands == [b"stop", b"go"]
+        messages += wakeup.messages()
+    assert messages == [(True, b"stop"), (False, b"an event"), (True, b"go")]
+    assert not wakeup.broken
 
 
 def test_without_redis_it_waits_all_the_same_and_subscribes_again(own_redis: EmbeddedRedis) -> None:
@@ -109,18 +111,19 @@ def test_without_redis_it_waits_all_the_same_and_subscribes_again(own_redis: Emb
         wakeup.wait(0)
         own_redis.kill()
         while wakeup.wait(0.01):
-            assert wakeup.commands() == []
+            assert list(wakeup.messages()) == []
         assert not wakeup.wait(0.01)
+        assert wakeup.broken
         wakeup.ring()
         wakeup.wait(30)
         own_redis.start()
         with own_redis.client() as other:
             wait_until(lambda: (wakeup.wait(0), other.publish(CHANNELS[1], "hello"))[1] == 1)
-            commands: list[bytes] = []
-            while not commands:
+            messages: list[tuple[bool, bytes]] = []
+            while not messages:
                 assert wakeup.wait(30)
-                commands = wakeup.commands()
-            assert commands == [b"hello"]
+                messages = list(wakeup.messages())
+            assert messages == [(True, b"hello")]
         wakeup.close()
 
 
