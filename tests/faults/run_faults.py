@@ -77,6 +77,7 @@ class Report:
                 ("lost", verdict.lost),
                 ("unexpected", verdict.unexpected),
                 ("inversions", verdict.inversions),
+                ("duplicates that no kill explains", verdict.unexplained),
             )
             if items
         ]
@@ -103,7 +104,7 @@ class Stage:
         self.redis = EmbeddedRedis()
         self.proxy: RedisProxy
         self.port = free_port()
-        self.kills = 0
+        self.killed: set[int] = set()
         self.log = (folder / "processes.log").open("ab")
         self.web: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
@@ -169,7 +170,8 @@ class Stage:
                     self.web = self._spawn("web")
                 for index, process in enumerate(self.workers):
                     if process.poll() is not None:
-                        self.kills += process.returncode == -signal.SIGKILL
+                        if process.returncode == -signal.SIGKILL:
+                            self.killed.add(process.pid)
                         self.workers[index] = self._spawn("worker")
 
     # Faults. Each returns when it is over, so that the next one starts on a running system.
@@ -340,8 +342,8 @@ def run(plan: Plan, folder: Path) -> Report:
         senders.stop()
         dead = _wait_until_drained(stage, last_fault)
         drained_after = time.monotonic() - last_fault
-        verdict = judge(stage.ledger, senders.poison & set(dead))
-        return Report(verdict, stage.kills, done, drained_after, dead, senders.poison)
+        verdict = judge(stage.ledger, senders.poison & set(dead), stage.killed)
+        return Report(verdict, len(stage.killed), done, drained_after, dead, senders.poison)
     finally:
         stage.stop()
 
