@@ -66,9 +66,9 @@ class HiloopWorker(BaseWorker):
         self.hostname, self.pid = socket.gethostname(), os.getpid()
         self._settings = settings
         self._lease_ms = int(settings.lease * 1000)
-        self._keep_dead = int(settings.keep_dead)
-        self._advance: Any = connection.register_script(load_script(layout, "workers", "advance"))
-        self._heartbeat: Any = connection.register_script(load_script(layout, "workers", "heartbeat"))
+        keeping = settings.keeping
+        self._advance: Any = connection.register_script(load_script(layout, "workers", "advance", keeping))
+        self._heartbeat: Any = connection.register_script(load_script(layout, "workers", "heartbeat", keeping))
         self._wakeup = Wakeup(connection, [layout.own(f"wake:{self.name}"), self.pubsub_channel_name])
         self._reported: deque[Closing] = deque()
         self._loop = HandlerLoop(make_dispatcher(self._report))
@@ -180,7 +180,7 @@ class HiloopWorker(BaseWorker):
         """Close, promote and claim in one round trip."""
         closings, want = self._closings, self._free_slots()
         in_flight = len(self._held) - sum(closing.ends_claim for closing in closings)
-        arguments: list[Any] = [self.name, self._lease_ms, want, in_flight, self._keep_dead, len(closings)]
+        arguments: list[Any] = [self.name, self._lease_ms, want, in_flight, len(closings)]
         for one in closings:
             due = int(one.due * 1000)
             arguments += [one.job_id, one.execution_id, one.verb, due, one.progress, one.reason, one.error]
@@ -220,8 +220,9 @@ class HiloopWorker(BaseWorker):
         """Prove that we live; take back what dead workers held."""
         self._beat_due = time.monotonic() + self._settings.lease / 3
         self.last_heartbeat = now()
-        record = [part for name, value in self.serialize().items() for part in (name, "" if value is None else value)]
-        arguments = [self.name, self._lease_ms, MAX_CRASHES, self._keep_dead, 0 if self._born else 1, *record]
+        record: list[Any] = ["concurrency", self._settings.concurrency]
+        record += [part for name, value in self.serialize().items() for part in (name, "" if value is None else value)]
+        arguments = [self.name, self._lease_ms, MAX_CRASHES, 0 if self._born else 1, *record]
         unbroken = self._call(self._heartbeat, arguments)
         if unbroken is None:
             self._beat_due = time.monotonic()
@@ -270,14 +271,14 @@ class HiloopWorker(BaseWorker):
         if self._closings:
             self._step()
         done = not self._closings
-        record: list[Any] = [self.name, self._lease_ms, MAX_CRASHES, self._keep_dead, -1]
+        record: list[Any] = [self.name, self._lease_ms, MAX_CRASHES, -1]
         gone = self._call(self._heartbeat, record) is not None
         logger.info("stopped: worker=%s put_back=%d", self.name, len(left))
         return done and gone
 
 
 def _claimed(fields: Sequence[Any]) -> Claimed:
-    job_id, execution_id, body, signature, progress, claims, lives_again, accepted_at = fields
+    job_id, execution_id, body, signature, progress, claims, replay, accepted_at = fields
     return Claimed(
         job_id.decode(),
         execution_id.decode(),
@@ -285,6 +286,6 @@ def _claimed(fields: Sequence[Any]) -> Claimed:
         signature,
         progress.decode(),
         int(claims),
-        bool(lives_again),
+        replay.decode(),
         accepted_at.decode(),
     )

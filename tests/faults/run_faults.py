@@ -361,8 +361,8 @@ def _wait_until_drained(stage: Stage, since: float) -> dict[str, str]:
 
 
 def _left(client: redis.Redis) -> int:
-    dead = sum(client.zcard(f"rq:failed:{queue}") for queue in Layout().queues)
-    return sum(1 for _ in client.scan_iter("rq:job:*", count=1000)) - dead
+    ended = sum(client.zcard(f"rq:{kind}:{queue}") for queue in Layout().queues for kind in ("failed", "finished"))
+    return sum(1 for _ in client.scan_iter("rq:job:*", count=1000)) - ended
 
 
 def main() -> int:
