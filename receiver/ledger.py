@@ -266,7 +266,7 @@ class Ledger:
 
 
 def percentiles(counters: Mapping[str, int]) -> dict[str, float | None]:
-    """p50, p95 and p99 of the latencies in counted buckets, in ms, rounded up to a bucket's bound (at most 19 % more)."""
+    """p50, p95 and p99 of the latencies in counted buckets, in ms, rounded up by at most 19 %."""
     buckets = sorted((int(name[3:]), number) for name, number in counters.items() if name.startswith("ms:"))
     total = sum(number for _, number in buckets)
     found: dict[str, float | None] = {}

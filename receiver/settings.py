@@ -86,6 +86,14 @@ class QueueSettings:
         """The names of this queue's keys."""
         return Layout(self.queue)
 
+    @classmethod
+    def from_environment(cls, values: Mapping[str, str]) -> Self:
+        """Read the settings that lead to the queue. Raises `ConfigurationError` that names every wrong one."""
+        env = Environment(values)
+        settings = cls(**_connection_settings(env))
+        env.done()
+        return settings
+
 
 @dataclass(frozen=True, slots=True)
 class WebSettings(QueueSettings):
@@ -196,7 +204,7 @@ def _named(problems: list[str]) -> set[str]:
     return {problem.split(" ", 1)[0] for problem in problems}
 
 
-def _queue_settings(env: Environment) -> dict[str, Any]:
+def _connection_settings(env: Environment) -> dict[str, Any]:
     return {
         "redis_url": env.require(
             "REDIS_URL",
@@ -207,6 +215,12 @@ def _queue_settings(env: Environment) -> dict[str, Any]:
         "redis_verify_tls": env.get("HILOOP_REDIS_TLS", True, _choice({"verify": True, "self-signed": False})),
         "queue": env.get("HILOOP_QUEUE", "hiloop", _queue_name),
         "log_level": env.get("HILOOP_LOG_LEVEL", logging.INFO, parse_level),
+    }
+
+
+def _queue_settings(env: Environment) -> dict[str, Any]:
+    return {
+        **_connection_settings(env),
         "webhook_secrets": env.require(
             "HILOOP_WEBHOOK_SECRET",
             tuple[bytes, ...](),

@@ -19,6 +19,14 @@ EXIT_USAGE: Final = 2
 _ELSEWHERE: Final = {
     "sandbox": ("receiver.sandbox.cli", "sandbox"),
     "trigger": ("receiver.sandbox.cli", "trigger"),
+    "events": ("workers.commands.events", "events"),
+    "deliveries": ("workers.commands.deliveries", "deliveries"),
+    "reconcile": ("workers.commands.deliveries", "reconcile"),
+    "status": ("workers.commands.status", "status"),
+    "keys": ("workers.commands.keys", "keys"),
+    "handlers": ("workers.commands.handlers", "handlers"),
+    "sign": ("workers.commands.signatures", "sign"),
+    "verify": ("workers.commands.signatures", "verify"),
 }
 
 

@@ -113,7 +113,7 @@ class Reconciliation:
         return self._wait(report, asked, self._clock() + wait, watch)
 
     def note(self, report: Report, lasting: int) -> None:
-        """Leave ``report`` and the platform's statistics in Redis for whoever has no API key, for ``lasting`` seconds."""
+        """Leave ``report`` and the platform's statistics in Redis, for ``lasting`` seconds, for the web process."""
         stats = self._client.get_webhook_delivery_stats()
         key = self._layout.own("platform")
         noted = {"at": time.time(), "report": json.dumps(report.as_json()), "stats": json.dumps(dict(stats.raw))}

@@ -136,6 +136,7 @@ def test_a_script_starts_with_its_flags_and_knows_its_queue(script: tuple[str, s
     assert json.dumps(f"hiloop:{queue}:lane:") in source
 
 
-def test_only_what_frees_memory_may_run_when_it_is_full() -> None:
+def test_only_accepting_is_refused_when_memory_is_full() -> None:
     flags = {name: load_script(Layout(), package, name).splitlines()[0] for package, name in SCRIPTS}
-    assert flags == {"accept": "#!lua", "advance": "#!lua flags=allow-oom", "heartbeat": "#!lua flags=allow-oom"}
+    allowed = dict.fromkeys(("advance", "heartbeat", "replay", "discard"), "#!lua flags=allow-oom")
+    assert flags == {"accept": "#!lua", **allowed}
