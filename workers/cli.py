@@ -102,4 +102,4 @@ def demo(*, once: bool, auto: bool, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="hiloop-receiver")

@@ -101,9 +101,11 @@ def _platform_failure(error: HiloopError) -> Failure:
 
 
 def open_queue() -> tuple[redis.Redis, Layout]:
-    """A connection to Redis, and the layout of the queue in it. Raises `ConfigurationError`."""
+    """A connection to Redis until the command ends, and the layout of the queue. Raises `ConfigurationError`."""
     settings = QueueSettings.from_environment(os.environ)
-    return connect(settings, timeout=_REDIS_TIMEOUT), settings.layout
+    connection = connect(settings, timeout=_REDIS_TIMEOUT)
+    click.get_current_context().call_on_close(connection.close)
+    return connection, settings.layout
 
 
 def open_client(agent: str | None) -> HiloopClient:

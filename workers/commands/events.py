@@ -15,7 +15,7 @@ from receiver.exits import FAILED, NOT_FOUND, Failure
 from receiver.ledger import Ledger
 from receiver.stored import STATUSES, Filter, StoredEvent
 from workers.commands.edge import Moment, confirm, dry_run_option, explained, open_queue, output_option, yes_option
-from workers.commands.output import ago, print_fields, print_json, print_rows, progress, size
+from workers.commands.output import ago, counted, print_fields, print_json, print_rows, progress, size
 from workers.replay import Outcome, Replays
 
 _SHOWN_FIRST: Final = 10
@@ -210,9 +210,9 @@ def _announce(verb: str, chosen: list[StoredEvent], *, yes: bool, dry_run: bool,
         _print_events(chosen[:_SHOWN_FIRST])
         reasons = Counter(event.reason or event.status for event in chosen).most_common()
         more = f", the first {_SHOWN_FIRST} above" if len(chosen) > _SHOWN_FIRST else ""
-        click.echo(f"\n{len(chosen)} events{more}: " + ", ".join(f"{name} {number}" for name, number in reasons))
+        click.echo(f"\n{counted(len(chosen), 'event')}{more}: " + ", ".join(f"{name} {number}" for name, number in reasons))
     if not dry_run:
-        confirm(f"{verb} {len(chosen)} events?", yes=yes)
+        confirm(f"{verb} {counted(len(chosen), 'event')}?", yes=yes)
     return not dry_run
 
 

@@ -57,6 +57,8 @@ def print_fields(fields: Mapping[str, object]) -> None:
 
 def cell(value: object) -> Text:
     """A value as it may stand in a terminal."""
+    if isinstance(value, datetime):
+        value = value.isoformat(" ", "milliseconds").replace("+00:00", " UTC")
     text = "" if value is None else str(value)
     shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     return Text(shown, style=_COLOURS.get(shown, ""))
@@ -68,6 +70,11 @@ def ago(moment: datetime | None) -> str:
         return ""
     seconds = (datetime.now(UTC) - moment).total_seconds()
     return f"{age(seconds)} ago" if seconds >= 0 else f"in {age(-seconds)}"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 event``, ``2 events``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def age(seconds: float) -> str:
