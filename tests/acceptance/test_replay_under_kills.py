@@ -25,7 +25,6 @@ SETTINGS = {
     "HILOOP_LEASE": "1s",
     "HILOOP_LOG_LEVEL": "error",
     "WORKER_CONCURRENCY": str(CONCURRENCY),
-    "HILOOP_RECONCILE": "0",
 }
 
 

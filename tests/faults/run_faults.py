@@ -149,6 +149,7 @@ class Stage:
             "HILOOP_API_KEY": "hlp_" + "5" * 64,
             "HILOOP_HANDLERS": "tests.faults.fault_handlers",
             "HILOOP_LEASE": LEASE,
+            "HILOOP_RECONCILE": "0",
             "HILOOP_SHUTDOWN_GRACE": "1s",
             "HILOOP_RETRY_BASE": "50ms",
             "HILOOP_RETRY_MAX": "200ms",
