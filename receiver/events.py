@@ -69,7 +69,8 @@ class Event:
             id=_event_id(payload, body),
             type=_text(payload, "type") or UNKNOWN_TYPE,
             created_at=_time(_text(payload, "created_at")),
-            session_id=_text(payload, "session_id"),
+            # Never shortened: what is sealed is bound to the whole of it.
+            session_id=_text(payload, "session_id", length=None),
             agent_id=_text(payload, "agent_id"),
             agent_name=_text(payload, "agent_name"),
             space_id=_text(payload, "space_id"),
@@ -158,11 +159,11 @@ def _event_id(payload: Mapping[str, Any], body: bytes) -> str:
     return "sha256_" + hashlib.sha256(body).hexdigest()
 
 
-def _text(payload: Mapping[str, Any], field: str) -> str:
+def _text(payload: Mapping[str, Any], field: str, length: int | None = 256) -> str:
     for name in _FIELDS[field]:
         given = payload.get(name)
         if isinstance(given, str):
-            return given[:256]
+            return given[:length]
     return ""
 
 

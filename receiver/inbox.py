@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from receiver.errors import QueueUnavailable
 from receiver.events import Event
-from receiver.layout import Layout, job_id
+from receiver.layout import Layout, job_id, lane_of
 from receiver.scripts import load_script
 
 logger = logging.getLogger("hiloop.inbox")
@@ -123,7 +123,7 @@ class RedisInbox:
                 answer.set_result(Accepted.NEW if fresh else Accepted.DUPLICATE)
 
     def _arguments(self, event: Event, body: bytes, signature: bytes) -> tuple[str | bytes, ...]:
-        lane = event.session_id if self._ordered else ""
+        lane = lane_of(event.session_id) if self._ordered else ""
         queue = self._layout.queue_for(event.priority)
         return event.id, job_id(event.id), lane, queue, body, signature, event.type, metadata(event, len(body))
 

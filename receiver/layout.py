@@ -41,6 +41,7 @@ Written by accept (A), advance (V), heartbeat (H), replay and discard (R), recon
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Final
@@ -88,6 +89,7 @@ COUNTERS: Final = {
 JOB_FUNCTION: Final = "workers.job.handle_event"
 JOB_DATA: Final = json.dumps([JOB_FUNCTION, None, [], {}])
 
+MAX_LANE_CHARS: Final = 256
 _REFUSED_BY_RQ: Final = frozenset(".:")
 _ESCAPED: Final = "x--"
 _ESCAPES: Final = {"-": "--", ".": "-d", ":": "-c"}
@@ -114,6 +116,13 @@ def event_id(job: str) -> str:
         decoded += unescape.get(rest[:width], rest[:width])
         rest = rest[width:]
     return decoded
+
+
+def lane_of(session_id: str) -> str:
+    """The lane of a session: its id, or the id's hash where it is too long for the name of a key."""
+    if len(session_id) <= MAX_LANE_CHARS:
+        return session_id
+    return "sha256_" + hashlib.sha256(session_id.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

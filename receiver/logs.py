@@ -10,6 +10,7 @@ from typing import Final
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 # A value from outside must not forge a line of its own or steer the terminal.
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code != 0x0A}
+_LONGEST: Final = 4000
 
 
 class LineFormatter(logging.Formatter):
@@ -20,8 +21,8 @@ class LineFormatter(logging.Formatter):
         return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        """The line, without control characters."""
-        return super().formatMessage(record).translate(_CONTROLS).replace("\n", "\\n")
+        """The line, without control characters, and not endless whatever a value from outside holds."""
+        return super().formatMessage(record)[:_LONGEST].translate(_CONTROLS).replace("\n", "\\n")
 
 
 def parse_level(text: str) -> int:

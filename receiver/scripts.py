@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from importlib import import_module
+from pathlib import Path
 from typing import Final
 
 from receiver.keeping import Keeping
@@ -17,6 +18,11 @@ def load_script(layout: Layout, package: str, name: str, keeping: Keeping = _DEF
     The script's first line (``#!lua flags=…``) stays first: it tells the server whether the script may run when
     memory is full.
     """
-    shebang, _, body = (files(package) / "lua" / f"{name}.lua").read_text("utf-8").partition("\n")
-    common = (files("receiver") / "lua" / "common.lua").read_text("utf-8")
-    return "\n".join([shebang, layout.lua_names(), keeping.lua_constants(), common, body])
+    shebang, _, body = _source(package, name).partition("\n")
+    return "\n".join([shebang, layout.lua_names(), keeping.lua_constants(), _source("receiver", "common"), body])
+
+
+def _source(package: str, name: str) -> str:
+    # By the package's folder: `importlib.resources` would add half a megabyte to the web process.
+    folder = Path(import_module(package).__path__[0])
+    return (folder / "lua" / f"{name}.lua").read_text("utf-8")

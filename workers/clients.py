@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING
 
 from receiver.errors import HiloopError
@@ -24,17 +25,19 @@ class Clients:
     def __init__(self, settings: WorkerSettings, pairs: list[KeyPair]) -> None:
         self._settings = settings
         self._pairs = pairs
+        self._lock = threading.Lock()
         self._plain: HiloopClient | None = None
         self._asynchronous: AsyncHiloopClient | None = None
 
     def plain(self, agent_name: str) -> HiloopClient:
         """The client for a plain handler. Raises `HiloopError` where no API key or agent name is known."""
-        if self._plain is None:
-            from receiver.client import HiloopClient
+        with self._lock:  # plain handlers run in threads, and two may be the first to ask
+            if self._plain is None:
+                from receiver.client import HiloopClient
 
-            self._plain = HiloopClient(
-                self._api_key, self._name(agent_name), base_url=self._settings.base_url, agent_keys=self._pairs
-            )
+                self._plain = HiloopClient(
+                    self._api_key, self._name(agent_name), base_url=self._settings.base_url, agent_keys=self._pairs
+                )
         return self._plain.acting_as(self._name(agent_name))
 
     def asynchronous(self, agent_name: str) -> AsyncHiloopClient:

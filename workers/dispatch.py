@@ -129,6 +129,14 @@ class Dispatcher:
     def start(self, claimed: Claimed) -> None:
         """Open one claimed event and start its handlers; returns at once."""
         try:
+            self._start(claimed)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the event must be closed
+            # A defect of ours: an event that nobody closes would hold up its session until the worker ends.
+            logger.error("internal error: job=%s error=%s", claimed.job_id, describe(error))  # noqa: TRY400  # a traceback may quote plaintext
+            self._close_unopened(claimed, "internal_error", describe(error))
+
+    def _start(self, claimed: Claimed) -> None:
+        try:
             event = open_job(claimed.body, claimed.signature, secrets=self.secrets, keyring=self.keyring)
         except (OpenError, Unverifiable) as error:
             self._close_unopened(claimed, error.reason, f"{type(error).__name__}: {error}")

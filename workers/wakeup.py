@@ -7,7 +7,7 @@ import logging
 import os
 import select
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import redis
@@ -19,8 +19,9 @@ logger = logging.getLogger("hiloop.worker")
 class Wakeup:
     """Wakes the worker's main thread.
 
-    ``channels``: Redis channels to listen on; the first one only wakes, the messages of the others are commands.
-    Without a connection the worker still polls, so a subscription that breaks costs latency and nothing else.
+    ``channels``: Redis channels to listen on; the first one wakes and hands events over, the messages of the others are
+    commands. Without a connection the worker still polls. ``broken`` is set when the subscription breaks: messages may
+    have been lost with it.
     """
 
     def __init__(self, connection: redis.Redis, channels: Sequence[str]) -> None:
@@ -32,6 +33,7 @@ class Wakeup:
         os.set_blocking(self._writer, False)
         self._rung = False
         self._watches_signals = False
+        self.broken = False
 
     def ring(self) -> None:
         """Wake the main thread, from any thread."""
@@ -57,16 +59,14 @@ class Wakeup:
             self._rung = False
         return redis_socket in ready
 
-    def commands(self) -> list[bytes]:
-        """Read what Redis has sent: the messages of all channels but the first."""
-        commands: list[bytes] = []
+    def messages(self) -> Iterator[tuple[bool, bytes]]:
+        """Read what Redis has sent, one by one: whether it is a command, and the message; not the empty ones."""
         try:
             while (message := self._subscription.get_message(timeout=0)) is not None:
-                if message["type"] == "message" and message["channel"] != self._channels[0].encode():
-                    commands.append(message["data"])
+                if message["type"] == "message" and message["data"]:
+                    yield message["channel"] != self._channels[0].encode(), message["data"]
         except (RedisError, OSError):
             self._unsubscribe()
-        return commands
 
     def close(self) -> None:
         """Give everything back."""
@@ -98,5 +98,6 @@ class Wakeup:
     def _unsubscribe(self) -> None:
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
+            self.broken = True
             with contextlib.suppress(RedisError, OSError):
                 subscription.close()

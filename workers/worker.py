@@ -38,6 +38,7 @@ logger = logging.getLogger("hiloop.worker")
 MAX_CLAIM: Final = 64
 # Puts a bound on what no message tells: `rq requeue`, `rq resume`, a lost wake-up.
 POLL_SECONDS: Final = 1.0
+LINGER_SECONDS: Final = 0.002
 # An event whose worker died this often while it was in flight is taken for the cause: twice in company, twice alone.
 MAX_CRASHES: Final = 4
 # Handlers that ignore their cancellation at a stop get this long before their events are put back all the same.
@@ -78,7 +79,9 @@ class HiloopWorker(BaseWorker):
         self._alone = False
         self._look = True
         self._unread = False
+        self._linger = 0.0
         self._resync = False
+        self._resynced: set[str] = set()
         self._pause = 0.0
         self._born = False
         self._beat_due = 0.0
@@ -138,14 +141,18 @@ class HiloopWorker(BaseWorker):
         """Wait for a wake-up, a closing, a signal, or the next thing that is due."""
         if self._pause:
             time.sleep(self._pause)
-        elif not self._reported and not (self._look and self._free_slots()):
+        elif not self._reported and (self._linger or not (self._look and self._free_slots())):
             due = min(self._beat_due, self._poll_due)
+            if self._linger:
+                due, self._linger = time.monotonic() + self._linger, 0.0
             if self._stop_at is not None:
                 due = min(due, self._stop_at + (RELEASE_SECONDS if self._released else 0))
             if self._wakeup.wait(max(0.0, due - time.monotonic())):
                 self._look = self._unread = True
 
     def _turn(self) -> None:
+        if self._unread:
+            self._read()
         while self._reported:
             closing = self._reported.popleft()
             if closing.key in self._held:
@@ -158,15 +165,26 @@ class HiloopWorker(BaseWorker):
         if not self._born:
             return
         if time.monotonic() >= self._poll_due:
-            self._look = True
+            # Later again even if nothing fits now: a worker that is full must sleep, not spin.
+            self._look, self._poll_due = True, time.monotonic() + POLL_SECONDS
         leaving = self._stopping and not self._left
-        if self._closings or (self._look and self._free_slots()) or self._resync or leaving:
+        if self._wakeup.broken:
+            self._wakeup.broken, self._resync = False, True
+        wanted = self._look and not self._linger and self._free_slots() > 0
+        if self._closings or wanted or self._resync or leaving:
             self._step()
-        if self._unread:
-            # After the claim: most messages only say that there is something to claim.
-            self._unread = False
-            for command in self._wakeup.commands():
-                self._obey(command)
+
+    def _read(self) -> None:
+        """Take in what Redis has sent: events that were claimed for us when they were accepted, and commands."""
+        self._unread = False
+        for is_command, message in self._wakeup.messages():
+            if is_command:
+                self._obey(message)
+            elif (claimed := _handed_over(message)) is not None:
+                self._run([claimed])
+                # Most handlers that end at once have ended when we look again, and one round trip is saved. Above
+                # all, their thread gets the interpreter now, and not when this one next waits for Redis.
+                self._linger = LINGER_SECONDS
 
     def _free_slots(self) -> int:
         if self._stopping:
@@ -178,6 +196,7 @@ class HiloopWorker(BaseWorker):
 
     def _step(self) -> None:
         """Close, promote and claim in one round trip."""
+        leaving = self._stopping  # a signal may come at any line, and Redis must hear of it
         closings, want = self._closings, self._free_slots()
         in_flight = len(self._held) - sum(closing.ends_claim for closing in closings)
         arguments: list[Any] = [self.name, self._lease_ms, want, in_flight, len(closings)]
@@ -193,17 +212,20 @@ class HiloopWorker(BaseWorker):
             return
         answers, claimed, suspended, alone, next_due = reply
         self._closings = []
-        self._left = self._stopping
+        self._left = leaving
         for one, answer in zip(closings, answers, strict=True):
             if one.ends_claim:
                 self._held.pop(one.key, None)
                 if not answer and not self._resync:
                     logger.warning("closed too late, another worker has it: job=%s", one.job_id)
-        self._resync = False
+        run = [_claimed(fields) for fields in claimed]
         self._alone = bool(alone)
         self._look = len(claimed) == want > 0 and not suspended
         self._poll_due = time.monotonic() + self._seconds_to_poll(next_due)
-        self._run([_claimed(fields) for fields in claimed])
+        self._run(run)
+        if self._resync:
+            self._resync = False
+            self._resynced = {one.key for one in run}
 
     def _seconds_to_poll(self, next_due: int) -> float:
         if next_due < 0:
@@ -211,10 +233,12 @@ class HiloopWorker(BaseWorker):
         return min(POLL_SECONDS, max(0.0, next_due / 1000 - time.time()) + 0.001)
 
     def _run(self, claimed: Sequence[Claimed]) -> None:
-        for one in claimed:
+        # A message that was late may hand over what a resync has brought already.
+        fresh = [one for one in claimed if one.key not in self._held and one.key not in self._resynced]
+        for one in fresh:
             self._held[one.key] = one
-        if claimed:
-            self._loop.start_events(claimed)
+        if fresh:
+            self._loop.start_events(fresh)
 
     def _beat(self) -> None:
         """Prove that we live; take back what dead workers held."""
@@ -278,14 +302,24 @@ class HiloopWorker(BaseWorker):
 
 
 def _claimed(fields: Sequence[Any]) -> Claimed:
+    """What `advance` returns of an event it has claimed. What others wrote into the job may be no text."""
     job_id, execution_id, body, signature, progress, claims, replay, accepted_at = fields
     return Claimed(
-        job_id.decode(),
-        execution_id.decode(),
+        job_id.decode(errors="replace"),
+        execution_id.decode(errors="replace"),
         body,
         signature,
-        progress.decode(),
+        progress.decode(errors="replace"),
         int(claims),
-        replay.decode(),
-        accepted_at.decode(),
+        replay.decode(errors="replace"),
+        accepted_at.decode(errors="replace"),
     )
+
+
+def _handed_over(message: bytes) -> Claimed | None:
+    """The same in the message that `accept` sends; None for a message that is something else."""
+    try:
+        return _claimed([part.encode() if isinstance(part, str) else part for part in json.loads(message)])
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        logger.warning("ignored a message that hands over no event")
+        return None

@@ -103,6 +103,23 @@ local function no_longer_started(claim, queue)
   end
 end
 
+-- Unique even where a failover has turned the counter back.
+local function new_execution(worker)
+  return string.sub(worker, 1, 8) .. string.format('%x', redis.call('INCR', TURN))
+end
+
+local function write_claim(job, execution, queue, worker, now)
+  local claim, time = job .. ':' .. execution, rq_time(now)
+  redis.call('HSET', JOB .. job, 'status', 'started', 'started_at', time, 'last_heartbeat', time, 'worker_name', worker)
+  redis.call('HSET', EXECUTION .. claim, 'id', execution, 'job_id', job, 'created_at', now / 1000,
+    'last_heartbeat', now / 1000, 'worker_name', worker)
+  redis.call('ZADD', EXECUTIONS .. job, '+inf', execution)
+  -- RQ's own maintenance must never take a claim back: leases decide.
+  redis.call('ZADD', WIP .. queue, '+inf', claim)
+  redis.call('SADD', WORKER .. worker .. ':executions', claim)
+  return redis.call('HINCRBY', JOB .. job, 'claims', 1)
+end
+
 -- The bytes that the body of a dead letter takes are known as long as it is one, so that their sum is bounded.
 local function measure_dead(job)
   local size = redis.call('HSTRLEN', JOB .. job, 'body')

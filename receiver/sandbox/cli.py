@@ -128,8 +128,8 @@ def _greet(hiloop: LocalHiloop, webhook: str | None, state: Path | None) -> None
         click.echo("  Webhooks           none; give one with --webhook URL --token … --secret …")
     else:
         click.echo(f"  Webhook            {webhook}")
-        click.echo(f"    token            {hiloop.token}")
-        click.echo(f"    secret           {hiloop.secret}")
+        click.echo("  For your receiver  " + click.style(f"export HILOOP_WEBHOOK_TOKEN={hiloop.token}", fg="green"))
+        click.echo("                     " + click.style(f"export HILOOP_WEBHOOK_SECRET={hiloop.secret}", fg="green"))
     where = "" if hiloop.url == DEFAULT_URL else f" --url {hiloop.url}"
     where += "" if state is None else f" --state {state}"
     click.echo(f"  Without a browser  hiloop-receiver trigger{where} response --action approve")

@@ -206,6 +206,18 @@ def test_a_stop_waits_for_what_ends_within_its_grace(
     assert sorted(queue.queue()) == ["b", "c"]
 
 
+def test_a_stop_puts_back_what_does_not_even_hear_of_it(
+    queue: Scripts, web: Running, redis_server: EmbeddedRedis, worker_of: StartProcess, tmp_path: Path
+) -> None:
+    worker = worker_of(redis_server.url)
+    send(web, "a", "block long")
+    wait_until(lambda: events(tmp_path, "start") == ["a"])
+    worker.send(signal.SIGTERM)
+    assert worker.wait() == 0
+    assert (queue.queue(), queue.members("wip"), queue.field("a", "crashes")) == (["a"], [], None)
+    assert queue.counters()["released"] == 1
+
+
 def test_a_second_ctrl_c_stops_at_once(
     queue: Scripts, web: Running, redis_server: EmbeddedRedis, worker_of: StartProcess, tmp_path: Path
 ) -> None:
@@ -233,6 +245,18 @@ def test_a_killed_workers_events_are_taken_over(
     worker_of(redis_server.url, {"HILOOP_LEASE": "1s"})
     wait_until(lambda: sorted(events(tmp_path, "done")) == ["a", "b", "x"], 15)
     assert_drained(queue)
+
+
+def test_a_handler_that_blocks_the_event_loop_does_not_make_its_worker_look_dead(
+    queue: Scripts, web: Running, redis_server: EmbeddedRedis, worker_of: StartProcess, tmp_path: Path
+) -> None:
+    workers = [worker_of(redis_server.url, {"HILOOP_LEASE": "1s"}) for _ in range(2)]
+    send(web, "a", "block")
+    wait_until(lambda: events(tmp_path, "done") == ["a"])
+    assert events(tmp_path, "start") == ["a"], "nobody took it over"
+    assert_drained(queue)
+    assert [worker.stop() for worker in workers] == [0, 0]
+    assert "lease lost" not in workers[0].log + workers[1].log
 
 
 def test_an_event_that_kills_its_worker_ends_as_a_dead_letter(

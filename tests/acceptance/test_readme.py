@@ -79,7 +79,7 @@ def test_every_setting_that_is_read_is_in_the_table() -> None:
 def test_every_dead_letter_reason_is_named() -> None:
     for reason in (
         "handler_error", "timeout", "no_handler", "unknown_key", "bad_envelope", "bad_ciphertext", "bad_event",
-        "unverifiable", "worker_lost", "stopped", "not_an_event",
+        "unverifiable", "worker_lost", "stopped", "not_an_event", "internal_error",
     ):  # fmt: skip
         assert f"`{reason}`" in README
 

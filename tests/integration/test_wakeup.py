@@ -87,15 +87,22 @@ def test_no_closing_waits_for_the_next_poll(wakeup: Wakeup) -> None:
     thread.join()
 
 
-def test_messages_wake_and_commands_are_handed_over(wakeup: Wakeup, redis_client: redis.Redis) -> None:
+def test_messages_wake_and_are_told_apart(wakeup: Wakeup, redis_client: redis.Redis) -> None:
+    while wakeup.wait(0.05):  # Redis confirms the subscriptions
+        assert list(wakeup.messages()) == []
     redis_client.publish(CHANNELS[0], "")
-    assert wait_until(lambda: wakeup.wait(1) is not None)
+    assert wakeup.wait(30)
+    assert list(wakeup.messages()) == []
     redis_client.publish(CHANNELS[1], "stop")
     redis_client.publish(CHANNELS[0], "")
+    redis_client.publish(CHANNELS[0], "an event")
     redis_client.publish(CHANNELS[1], "go")
-    commands: list[bytes] = []
-    wait_until(lambda: commands.extend(wakeup.wait(1) or []) or len(commands) == 2)
-    assert commands == [b"stop", b"go"]
+    messages: list[tuple[bool, bytes]] = []
+    while len(messages) < 3:
+        assert wakeup.wait(30)
+        messages += wakeup.messages()
+    assert messages == [(True, b"stop"), (False, b"an event"), (True, b"go")]
+    assert not wakeup.broken
 
 
 def test_without_redis_it_waits_all_the_same_and_subscribes_again(own_redis: EmbeddedRedis) -> None:
@@ -103,16 +110,20 @@ def test_without_redis_it_waits_all_the_same_and_subscribes_again(own_redis: Emb
         wakeup = Wakeup(connection, CHANNELS)
         wakeup.wait(0)
         own_redis.kill()
-        for _ in range(3):
-            assert not wakeup.wait(0.01)
+        while wakeup.wait(0.01):
+            assert list(wakeup.messages()) == []
+        assert not wakeup.wait(0.01)
+        assert wakeup.broken
         wakeup.ring()
         wakeup.wait(30)
         own_redis.start()
         with own_redis.client() as other:
-            wait_until(lambda: wakeup.wait(0) is None and other.publish(CHANNELS[1], "hello") == 1)
-            commands: list[bytes] = []
-            wait_until(lambda: commands.extend(wakeup.wait(1) or []) or commands)
-            assert commands[-1] == b"hello"
+            wait_until(lambda: (wakeup.wait(0), other.publish(CHANNELS[1], "hello"))[1] == 1)
+            messages: list[tuple[bool, bytes]] = []
+            while not messages:
+                assert wakeup.wait(30)
+                messages = list(wakeup.messages())
+            assert messages == [(True, b"hello")]
         wakeup.close()
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import redis
 
@@ -147,7 +147,8 @@ def start_worker(redis_url: str, folder: Path, settings: Mapping[str, str] | Non
 
 def worker_name(connection: redis.Redis, pid: int) -> str | None:
     """The name under which RQ knows the worker with this process id."""
-    for key in connection.smembers("rq:workers"):
+    keys: Any = connection.smembers("rq:workers")
+    for key in keys:
         if connection.hget(key, "pid") == str(pid).encode():
             return str(key.decode().removeprefix("rq:worker:"))
     return None

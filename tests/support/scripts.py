@@ -139,28 +139,33 @@ class Scripts:
 
     def field(self, job_id: str, name: str) -> str | None:
         """One field of a job."""
-        value = self.client.hget(f"rq:job:{job_id}", name)
-        return None if value is None else value.decode()
+        value: Any = self.client.hget(f"rq:job:{job_id}", name)
+        return None if value is None else str(value.decode())
 
     def queue(self, priority: str = "normal") -> list[str]:
         """The jobs that may run now, the next one first."""
-        return [job.decode() for job in self.client.lrange(f"rq:queue:{LAYOUT.queue_for(priority)}", 0, -1)]
+        return _texts(self.client.lrange(f"rq:queue:{LAYOUT.queue_for(priority)}", 0, -1))
 
     def lane(self, session: str) -> list[str]:
         """The jobs of a session in order."""
-        return [job.decode() for job in self.client.lrange(LAYOUT.own(f"lane:{session}"), 0, -1)]
+        return _texts(self.client.lrange(LAYOUT.own(f"lane:{session}"), 0, -1))
 
     def members(self, kind: str, priority: str = "normal") -> list[str]:
         """The members of one of RQ's registries (`wip`, `failed`, `deferred`, `scheduled`)."""
-        return [one.decode() for one in self.client.zrange(f"rq:{kind}:{LAYOUT.queue_for(priority)}", 0, -1)]
+        return _texts(self.client.zrange(f"rq:{kind}:{LAYOUT.queue_for(priority)}", 0, -1))
 
     def counters(self) -> dict[str, int]:
         """The totals."""
-        return {name.decode(): int(value) for name, value in self.client.hgetall(LAYOUT.own("counters")).items()}
+        totals: Any = self.client.hgetall(LAYOUT.own("counters"))
+        return {name.decode(): int(value) for name, value in totals.items()}
 
     def keys_about(self, text: str) -> list[str]:
         """All keys whose names hold ``text``."""
         return sorted(key.decode() for key in self.client.scan_iter(f"*{text}*"))
+
+
+def _texts(values: Any) -> list[str]:
+    return [value.decode() for value in values]
 
 
 def _claim(fields: Sequence[Any]) -> Claim:

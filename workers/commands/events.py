@@ -210,7 +210,8 @@ def _announce(verb: str, chosen: list[StoredEvent], *, yes: bool, dry_run: bool,
         _print_events(chosen[:_SHOWN_FIRST])
         reasons = Counter(event.reason or event.status for event in chosen).most_common()
         more = f", the first {_SHOWN_FIRST} above" if len(chosen) > _SHOWN_FIRST else ""
-        click.echo(f"\n{counted(len(chosen), 'event')}{more}: " + ", ".join(f"{name} {number}" for name, number in reasons))
+        why = ", ".join(f"{name} {number}" for name, number in reasons)
+        click.echo(f"\n{counted(len(chosen), 'event')}{more}: {why}")
     if not dry_run:
         confirm(f"{verb} {counted(len(chosen), 'event')}?", yes=yes)
     return not dry_run

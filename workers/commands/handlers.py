@@ -11,10 +11,8 @@ import click
 from receiver.settings import WorkerSettings
 from workers.commands.edge import output_option
 from workers.commands.output import print_json, print_rows
-from workers.registry import Handler
+from workers.registry import FILTERS, Handler
 from workers.run import import_handlers
-
-_FILTERS = ("action", "agent", "session", "priority")
 
 
 @click.command(
@@ -59,7 +57,7 @@ def _describe(handler: Handler, settings: WorkerSettings) -> dict[str, Any]:
     return {
         "handler": handler.name,
         "type": handler.type,
-        "matches": {name: value for name in _FILTERS if (value := getattr(handler, name)) is not None},
+        "matches": {name: value for name in FILTERS if (value := getattr(handler, name)) is not None},
         "async": handler.is_async,
         "retries": settings.retries if handler.retries is None else handler.retries,
         "timeout": settings.timeout if handler.timeout is None else handler.timeout,

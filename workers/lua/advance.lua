@@ -11,7 +11,6 @@
 
 local worker, lease, want, in_flight = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = now_ms()
-local time = rq_time(now)
 local held = WORKER .. worker .. ':executions'
 
 -- Give a claim up. False if it is no longer ours: the lease ended and somebody else has the event.
@@ -44,7 +43,7 @@ local function keep_handled(job, queue, progress, reason)
   end
   redis.call('HDEL', JOB .. job, 'lane', 'worker_name', 'last_heartbeat', 'crashes', 'enqueued_at',
     unpack(KEEP_BODIES and {} or {'body', 'signature'}))
-  redis.call('HSET', JOB .. job, 'status', 'finished', 'ended_at', time, 'progress', progress, 'reason', reason)
+  redis.call('HSET', JOB .. job, 'status', 'finished', 'ended_at', rq_time(now), 'progress', progress, 'reason', reason)
   redis.call('EXPIRE', JOB .. job, KEEP_HANDLED)
   redis.call('ZADD', FINISHED .. queue, now / 1000 + KEEP_HANDLED, job)
   forget_expired(FINISHED, queue, now, 2)
@@ -168,21 +167,12 @@ local function claim(job)
   if not has_turn(job, queue, fields[1], lane) then
     return
   end
-  -- Unique even where a failover has turned the counter back.
-  local execution = string.sub(worker, 1, 8) .. string.format('%x', redis.call('INCR', TURN))
-  local key = job .. ':' .. execution
-  redis.call('HSET', JOB .. job, 'status', 'started', 'started_at', time, 'last_heartbeat', time, 'worker_name', worker)
+  local execution = new_execution(worker)
   if fields[7] then -- a dead letter that was put into line from outside (`rq requeue`)
     revive(job, cjson.encode({id = execution, reason = 'requeued'}), true)
     fields = read(job)
   end
-  redis.call('HSET', EXECUTION .. key, 'id', execution, 'job_id', job, 'created_at', now / 1000,
-    'last_heartbeat', now / 1000, 'worker_name', worker)
-  redis.call('ZADD', EXECUTIONS .. job, '+inf', execution)
-  -- RQ's own maintenance must never take a claim back: leases decide.
-  redis.call('ZADD', WIP .. queue, '+inf', key)
-  redis.call('SADD', held, key)
-  hand_over(job, execution, fields, redis.call('HINCRBY', JOB .. job, 'claims', 1))
+  hand_over(job, execution, fields, write_claim(job, execution, queue, worker, now))
 end
 
 -- A reply was lost on the way: hand over again what we claimed for this worker without its knowing.
@@ -257,7 +247,7 @@ local busy = in_flight + #claimed > 0
 if redis.call('EXISTS', WORKER .. worker) == 1 then
   redis.call('HSET', WORKER .. worker, 'state', suspended == 1 and 'suspended' or busy and 'busy' or 'idle')
 end
-if #claimed < want and alone == 0 then
+if #claimed < want and alone == 0 and suspended == 0 then
   redis.call('SADD', WAITING, worker)
 else
   redis.call('SREM', WAITING, worker)

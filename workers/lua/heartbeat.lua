@@ -50,13 +50,15 @@ local function take_back_all(name)
   forget(name)
 end
 
--- Nobody was heard for long: Redis itself was away, or all workers were. A lease counts only time in which somebody was
--- there to see its worker: else whoever comes back first would take the others for dead.
+-- Nobody was heard for long: Redis itself was away, or all workers were. Whoever comes back first would take the others
+-- for dead; so a lease gets back the time in which nobody could have renewed it, as far as a living worker needs that.
 local last = tonumber(redis.call('GET', BEAT) or now)
 redis.call('SET', BEAT, now)
 if now - last > lease * 2 / 3 then
-  for _, name in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
-    redis.call('ZINCRBY', LEASES, now - last, name)
+  local leases = redis.call('ZRANGE', LEASES, 0, -1, 'WITHSCORES')
+  for i = 1, #leases, 2 do
+    local ends = tonumber(leases[i + 1])
+    redis.call('ZADD', LEASES, math.min(ends + now - last, math.max(ends, now + lease / 2)), leases[i])
   end
 end
 

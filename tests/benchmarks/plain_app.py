@@ -1,4 +1,4 @@
-"""What the endpoint is compared with: a bare Starlette route, and the plain way to do the same job."""
+"""What the endpoint is compared with: the plain way to do the same job."""
 
 from __future__ import annotations
 
@@ -19,12 +19,6 @@ from starlette.routing import Route
 from receiver.settings import WebSettings
 from receiver.signature import verify_bearer, verify_signature
 from receiver.web import server_options
-
-
-async def bare(request: Request) -> Response:
-    """Read the body, answer 202."""
-    await request.body()
-    return JSONResponse({"status": "accepted"}, status_code=202)
 
 
 class PlainWay:
@@ -57,22 +51,17 @@ class PlainWay:
         return JSONResponse({"status": "accepted", "id": event["id"]}, status_code=202)
 
 
-def main(kind: str) -> None:
-    """Serve one of them with the very server options of ours."""
+def main() -> None:
+    """Serve it with the very server options of ours."""
     settings = WebSettings.from_environment(os.environ)
-    if kind == "bare":
-        endpoint = bare
-    else:
-        plain = PlainWay(settings)
+    plain = PlainWay(settings)
 
-        async def endpoint(request: Request) -> Response:
-            return await plain(request)
+    async def endpoint(request: Request) -> Response:
+        return await plain(request)
 
     app = Starlette(routes=[Route("/webhooks/hiloop", endpoint, methods=["POST"])])
     uvicorn.run(app, **server_options(settings))
 
 
 if __name__ == "__main__":
-    import sys
-
-    main(sys.argv[1])
+    main()

@@ -1,0 +1,114 @@
+"""Single turns of a worker's main thread, at moments that no process under test would meet reliably."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from rq.utils import now
+
+from receiver.embedded import EmbeddedRedis
+from receiver.settings import WorkerSettings
+from tests.support.scripts import LAYOUT, Scripts
+from tests.support.wire import API_KEY, SECRET
+from workers import OpenedEvent, Registry
+from workers.dispatch import Claimed
+from workers.run import make_worker
+from workers.worker import HiloopWorker
+
+
+@pytest.fixture
+def worker(redis_server: EmbeddedRedis, redis_client: redis.Redis) -> Iterator[HiloopWorker]:
+    """A worker after its first heartbeat, whose turns the test takes."""
+    settings = WorkerSettings(
+        redis_url=redis_server.url, webhook_secrets=(SECRET.encode(),), api_key=API_KEY, handlers=("-",)
+    )
+    registry = Registry()
+
+    @registry.on()
+    async def handler(event: OpenedEvent) -> None: ...
+
+    made = make_worker(settings, registry)
+    made._loop.start()
+    made.birth_date = now()
+    made._turn()
+    assert made._born
+    yield made
+    made._wakeup.close()
+    made._loop.stop()
+    made.connection.close()
+
+
+def test_a_signal_during_a_step_still_takes_the_worker_off_the_list_of_waiting_ones(
+    worker: HiloopWorker, redis_client: redis.Redis
+) -> None:
+    real = worker._advance
+
+    def interrupted(**arguments: Any) -> Any:
+        reply = real(**arguments)
+        worker._on_signal(signal.SIGTERM, None)  # Redis has counted on us, and we do not know yet
+        return reply
+
+    worker._advance = interrupted
+    worker._look = True
+    worker._held["other:1"] = claimed("other")  # so it does not end at once
+    worker._turn()
+    worker._advance = real
+    assert redis_client.smembers(LAYOUT.own("waiting")) == {worker.name.encode()}
+    worker._turn()
+    assert redis_client.smembers(LAYOUT.own("waiting")) == set()
+    worker._held.clear()
+
+
+def test_a_lost_reply_is_asked_for_again(
+    worker: HiloopWorker, redis_client: redis.Redis, scripts: Scripts, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    real = worker._advance
+
+    def lost(**arguments: Any) -> Any:
+        real(**arguments)
+        raise redis.ConnectionError("canary")
+
+    scripts.accept("a", "b")
+    worker._advance, worker._look = lost, True
+    worker._turn()
+    assert (worker._held, len(scripts.members("wip"))) == ({}, 2)
+    worker._advance = real
+    worker._turn()
+    assert {one.job_id for one in worker._held.values()} == {"a", "b"}
+    assert len(scripts.members("wip")) == 2
+    assert "canary" not in caplog.text
+    assert "redis is available again" in caplog.text
+
+
+def claimed(job: str) -> Claimed:
+    """An event in flight."""
+    return Claimed(job, "1", b"", b"", "", 1, False, "")
+
+
+@pytest.mark.parametrize("why", ["full", "stopping", "alone"])
+def test_a_worker_that_can_take_nothing_sleeps(worker: HiloopWorker, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    waits: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return False
+
+    worker._held = {f"job-{number}:1": claimed(f"job-{number}") for number in range(100 if why == "full" else 1)}
+    worker._alone = why == "alone"
+    if why == "stopping":
+        worker._on_signal(signal.SIGTERM, None)
+        worker._turn()  # says so to Redis
+    assert worker._free_slots() == 0
+    monkeypatch.setattr(worker._wakeup, "wait", wait)
+    worker._poll_due = 0.0  # the time to look again has come
+    for _ in range(5):
+        worker._turn()
+        worker._wait()
+    assert min(waits) > 0.1, waits
+    worker._held.clear()
