@@ -30,9 +30,11 @@ from receiver.embedded import EmbeddedRedis, free_port
 from receiver.guard import Guard
 from receiver.sandbox.harness import LocalHiloop
 from workers.demo_messages import EXAMPLES, Example
+from workers.registry import RESPONSE_TYPE
 
 _PATIENCE: Final = 14.0  # seconds in which `--once` must be through
 _LINE: Final = re.compile(r"(?P<time>\S+) (?P<level>\S+) hiloop\.(?:ingest|dispatch) (?P<what>[^:]+): (?P<rest>.*)")
+_WHAT_HUMANS_DO: Final = (RESPONSE_TYPE, "message.created")
 _SAYS: Final = re.compile(r"demo-says: event=(?P<event>\S+) (?P<text>.*)")
 
 
@@ -73,8 +75,12 @@ class _Demo:
                 port=port,
             )
         )
+        # Settings of a real receiver that stand in the user's environment must not reach the demo's.
+        elsewhere = {
+            name: value for name, value in os.environ.items() if not name.startswith(("HILOOP_", "WORKER_", "WEB_"))
+        }
         environment = {
-            **os.environ,
+            **elsewhere,
             "REDIS_URL": redis.url,
             "HOST": "127.0.0.1",
             "PORT": str(web_port),
@@ -83,10 +89,13 @@ class _Demo:
             "HILOOP_LOG_LEVEL": "info",
         }
         stack.enter_context(self._process("web", environment))
-        worker = {"HILOOP_API_KEY": self.hiloop.api_key, "HILOOP_BASE_URL": self.hiloop.url}
-        stack.enter_context(
-            self._process("worker", {**environment, **worker, "HILOOP_HANDLERS": "workers.demo_handlers"})
-        )
+        worker = {
+            "HILOOP_API_KEY": self.hiloop.api_key,
+            "HILOOP_BASE_URL": self.hiloop.url,
+            "HILOOP_AGENT_NAME": EXAMPLES[0].agent,
+            "HILOOP_HANDLERS": "workers.demo_handlers",
+        }
+        stack.enter_context(self._process("worker", {**environment, **worker}))
         _wait_until_ready(web_port)
         console.print(
             f"[bold]hiloop-receiver[/] [dim]Redis, Hiloop, web and worker run after[/] "
@@ -148,15 +157,16 @@ class _Demo:
 
 
 class _Story:
-    """Tells the way of each event, once it is handled."""
+    """Tells the way of each event, once both processes have written of it."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.accepted: dict[str, tuple[float, dict[str, str]]] = {}
+        self.handled: dict[str, tuple[float, dict[str, str]]] = {}
         self.said: dict[str, str] = {}
 
     def follow(self, line: str) -> bool:
-        """Take in one line of a log. Returns whether it says that an answer was handled."""
+        """Take in one line of a log. Returns whether an answer's story has been told now."""
         if says := _SAYS.fullmatch(line):
             self.said[says["event"]] = says["text"]
             return False
@@ -166,31 +176,41 @@ class _Story:
             return False
         values = dict(part.split("=", 1) for part in match["rest"].split(" ") if "=" in part)
         at = datetime.fromisoformat(match["time"]).timestamp()
-        if match["what"] == "accepted":
-            self.accepted[values["event"]] = (at, values)
-        elif match["what"] == "handled":
-            self._tell(values, at)
-            return values["type"] == "'response.created'"
-        elif match["level"] in ("WARNING", "ERROR"):
+        if match["what"] in ("accepted", "handled"):
+            # The worker may be through before the web process has written that it has its answer from Redis.
+            (self.accepted if match["what"] == "accepted" else self.handled)[values["event"]] = (at, values)
+            return self._tell(values["event"])
+        if match["level"] in ("WARNING", "ERROR"):
             self.console.print(f"[yellow]{escape(match['what'])}: {escape(match['rest'])}[/]")
         return False
 
-    def _tell(self, values: dict[str, str], handled_at: float) -> None:
-        event = values["event"]
-        answered_at, web = self.accepted.pop(event, (handled_at, {}))
-        verified, queued = float(web.get("verified_ms", 0)), float(web.get("queued_ms", 0))
-        received_at = answered_at - (verified + queued) / 1000
+    def _tell(self, event: str) -> bool:
+        if event not in self.accepted or event not in self.handled:
+            return False
+        answered_at, web = self.accepted.pop(event)
+        handled_at, worker = self.handled.pop(event)
+        kind = worker["type"].strip("'")
+        said = escape(self.said.pop(event, ""))
+        if kind not in _WHAT_HUMANS_DO:
+            self.console.print(f"[dim]{escape(kind)} {escape(event)} {said}[/]")
+            return False
+        received_at = answered_at - (float(web["verified_ms"]) + float(web["queued_ms"])) / 1000
         handled = (handled_at - received_at) * 1000
-        self.console.print(f"\n[bold]{escape(values['type'].strip(chr(39)))}[/] [dim]{escape(event)}[/]")
-        size = f"{int(web.get('bytes', 0)) / 1000:.1f} kB, sealed for the agent and signed"
+        opened = handled - float(worker["ms"])
+        verified = float(web["verified_ms"])
+        # What was claimed was durable before; the web process hears of it at the same time.
+        queued = min(verified + float(web["queued_ms"]), opened)
+        self.console.print(f"\n[bold]{escape(kind)}[/] [dim]{escape(event)}[/]")
+        size = f"{int(web['bytes']) / 1000:.1f} kB, sealed for the agent and signed"
         for after, step, what in (
             (0.0, "received", size),
             (verified, "verified", "bearer token and HMAC over the raw bytes"),
-            (verified + queued, "queued", "durable in Redis; Hiloop gets its 202"),
-            (handled - float(values["ms"]), "opened", "claimed by the worker, opened with the agent's key"),
-            (handled, "handled", f"{values['handler']} → [bold]{escape(self.said.pop(event, ''))}[/]"),
+            (queued, "queued", "durable in Redis; Hiloop gets its 202"),
+            (opened, "opened", "claimed by the worker, opened with the agent's key"),
+            (handled, "handled", f"{worker['handler']} → [bold]{said}[/]"),
         ):
             self.console.print(f"  [dim]{after:8.1f} ms[/]  [green]{step:<9}[/] {what}")
+        return kind == RESPONSE_TYPE
 
 
 def _wait_until_ready(port: int) -> None:
