@@ -7,6 +7,7 @@ gathers. No caller is answered before Redis has confirmed its batch.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import deque
 from enum import Enum
@@ -124,4 +125,23 @@ class RedisInbox:
     def _arguments(self, event: Event, body: bytes, signature: bytes) -> tuple[str | bytes, ...]:
         lane = lane_of(event.session_id) if self._ordered else ""
         queue = self._layout.queue_for(event.priority)
-        return event.id, job_id(event.id), lane, queue, body, signature, event.type
+        return event.id, job_id(event.id), lane, queue, body, signature, event.type, metadata(event, len(body))
+
+
+def metadata(event: Event, size: int) -> str:
+    """What is known of an event without opening it, as JSON; ``size`` in bytes. What is empty is left out.
+
+    Stored beside the body, so that whoever lists events need not read bodies, and outlives it.
+    """
+    known = {
+        "id": event.id,
+        "type": event.type,
+        "agent": event.agent_name,
+        "agent_id": event.agent_id,
+        "session": event.session_id,
+        "priority": event.priority,
+        "created_at": event.created_at.isoformat() if event.created_at else "",
+        "delivery": event.delivery_id,
+        "bytes": size,
+    }
+    return json.dumps({name: value for name, value in known.items() if value}, separators=(",", ":"))

@@ -4,14 +4,15 @@ Keys under ``rq:`` are RQ 3.0's own layout, so that its command line and dashboa
 ``hiloop:`` are ours. Rule 1: no other module spells a key. Rule 2: Lua scripts get these names from `lua_names`.
 Rule 3: nothing under any key is plaintext, a secret, or the text of an exception.
 
-Written by accept (A), advance (V), heartbeat (H):
+Written by accept (A), advance (V), heartbeat (H), replay and discard (R), reconcile (C):
 
     rq:queues                     set     AH   queue keys                                    stays
     rq:queue:<queue>              list    AVH  jobs that may run now; a list a priority      when empty
-    rq:job:<job>                  hash    AVH  RQ's fields, and ours (`JOB_FIELDS`)          when handled; dead: later
+    rq:job:<job>                  hash    AVHR RQ's fields, and ours (`JOB_FIELDS`)          after its keeping time
     rq:deferred:<queue>           zset    AV   job → time: behind another of its session     with the job's turn
     rq:scheduled:<queue>          zset    V    job → time due: waits for its retry           with the retry
-    rq:failed:<queue>             zset    VH   job → time it is forgotten: dead letters      after its keeping time
+    rq:failed:<queue>             zset    VHR  job → time it is forgotten: dead letters      after its keeping time
+    rq:finished:<queue>           zset    VHR  job → time it is forgotten: handled events    after its keeping time
     rq:wip:<queue>                zset    V    job:execution → +inf: claimed                 when closed, taken back
     rq:executions:<job>           zset    V    executions of a job                           when closed, taken back
     rq:execution:<job>:<exec.>    hash    V    one claim, and who holds it                   when closed, taken back
@@ -28,7 +29,13 @@ Written by accept (A), advance (V), heartbeat (H):
     hiloop:<queue>:isolated       list    HV   jobs in flight at two crashes: run alone      when claimed
     hiloop:<queue>:isolator       string  V    the worker that runs them; with a lease       after its lease
     hiloop:<queue>:turn           string  V    counts claims: low priorities get theirs      stays
-    hiloop:<queue>:counters       hash    AVH  totals                                        stays
+    hiloop:<queue>:counters       hash    AVHR totals (`COUNTERS`)                           stays
+    hiloop:<queue>:minute:<min.>  hash    AVHR the same for one minute since the epoch       after 25 hours
+    hiloop:<queue>:dead           hash    VHR  dead letter → bytes of its body               when it is none any more
+    hiloop:<queue>:dead_bytes     string  VHR  the sum of these                              stays
+    hiloop:<queue>:reconciler     string  C    the worker that compares; with a lease        after its lease
+    hiloop:<queue>:asked:<event>  string  C    redelivery was asked for, not to ask twice    after 10 minutes
+    hiloop:<queue>:platform       hash    C    what the platform told when it was last asked stays
     hiloop:<queue>:wake:<worker>  channel AVH  wakes a worker
 """
 
@@ -45,13 +52,36 @@ from receiver.events import PRIORITIES
 JOB_FIELDS: Final = {
     "body": "the raw body of the webhook, its content still sealed",
     "signature": "the platform's signature of it, which workers verify again",
+    "event": "JSON: what the platform tells of it in plaintext (`receiver.inbox.metadata`)",
     "lane": "the session whose order it keeps, or empty",
-    "progress": "JSON: how far each handler is (done, dead, or tries and the time of the next)",
+    "duplicates": "how often it came again",
+    "progress": "JSON: how far each handler is: tries, time of the next, state, duration, how the last try failed",
+    "replay": "JSON: id and reason of its last replay, and the handlers it is limited to",
     "claims": "how often it was claimed",
     "crashes": "how often its worker died while it was in flight",
-    "reason": "why it is a dead letter",
+    "reason": "why it is a dead letter, or that no handler wanted it",
     "error": "type and place of the error that made it one, never its text",
     "died_at": "when it became a dead letter (ms)",
+}
+
+# The totals; `dead:<reason>` and `ms:<n>` come on top. The latter count events from POST to handled, in buckets: the
+# n-th holds those that took at most 2 ** (n / 4) ms.
+COUNTERS: Final = {
+    "accepted": "events made durable",
+    "duplicates": "events that were known already",
+    "handled": "events whose handlers are all done",
+    "retried": "events that wait for another try",
+    "released": "events put back at a stop of their worker",
+    "taken_back": "events put back after their worker died",
+    "lost": "closings that came too late: another worker had the event",
+    "dead": "events that became dead letters",
+    "replayed": "events put back into line by a replay",
+    "discarded": "dead letters thrown away by a person",
+    "expired": "dead letters forgotten after their keeping time",
+    "evicted": "dead letters forgotten because there were too many",
+    "forgotten": "handled events forgotten because there were too many",
+    "milliseconds": "from POST to handled, summed over all handled events",
+    "asked_again": "redeliveries that reconciling has asked for",
 }
 
 # The one function that a job may name, and the `data` of every job of ours in RQ's JSON serializer: function by
@@ -114,6 +144,10 @@ class Layout:
         """A key of ours."""
         return f"hiloop:{self.queue}:{name}"
 
+    def rq(self, name: str) -> str:
+        """A key of RQ's: ``queue:hiloop``, ``job:evt_1``, ``failed:hiloop-high``, …"""
+        return f"rq:{name}"
+
     def lua_names(self) -> str:
         """These names as the first lines of every script."""
         names = {
@@ -123,6 +157,7 @@ class Layout:
             "DEFERRED": "rq:deferred:",
             "SCHEDULED": "rq:scheduled:",
             "FAILED": "rq:failed:",
+            "FINISHED": "rq:finished:",
             "WIP": "rq:wip:",
             "EXECUTIONS": "rq:executions:",
             "EXECUTION": "rq:execution:",
@@ -138,6 +173,9 @@ class Layout:
             "ISOLATOR": self.own("isolator"),
             "TURN": self.own("turn"),
             "COUNTERS": self.own("counters"),
+            "MINUTE": self.own("minute:"),
+            "DEAD": self.own("dead"),
+            "DEAD_BYTES": self.own("dead_bytes"),
             "WAKE": self.own("wake:"),
         }
         lines = [f"local {name} = {json.dumps(value)}" for name, value in names.items()]

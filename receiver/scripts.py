@@ -1,21 +1,25 @@
-"""Load the Lua scripts: the names of the layout, what scripts share, then the script itself."""
+"""Load the Lua scripts: names of keys, how long things are kept, what scripts share, then the script itself."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import Final
 
+from receiver.keeping import Keeping
 from receiver.layout import Layout
 
+_DEFAULT: Final = Keeping()
 
-def load_script(layout: Layout, package: str, name: str) -> str:
+
+def load_script(layout: Layout, package: str, name: str, keeping: Keeping = _DEFAULT) -> str:
     """The source of ``<package>/lua/<name>.lua`` for one queue, ready for ``register_script``.
 
     The script's first line (``#!lua flags=…``) stays first: it tells the server whether the script may run when
     memory is full.
     """
     shebang, _, body = _source(package, name).partition("\n")
-    return "\n".join([shebang, layout.lua_names(), _source("receiver", "common"), body])
+    return "\n".join([shebang, layout.lua_names(), keeping.lua_constants(), _source("receiver", "common"), body])
 
 
 def _source(package: str, name: str) -> str:

@@ -14,12 +14,15 @@ from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from receiver.errors import ConfigurationError
+from receiver.keeping import Keeping
 from receiver.layout import Layout
 from receiver.logs import parse_level
 
 _Value = TypeVar("_Value")
 _UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)", re.ASCII)
+_SIZES: Final = {"": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
+_SIZE: Final = re.compile(r"([0-9]{1,12})(kb|mb|gb|)", re.ASCII)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _MODULE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 MIN_SECRET_CHARS: Final = 8
@@ -83,6 +86,14 @@ class QueueSettings:
         """The names of this queue's keys."""
         return Layout(self.queue)
 
+    @classmethod
+    def from_environment(cls, values: Mapping[str, str]) -> Self:
+        """Read the settings that lead to the queue. Raises `ConfigurationError` that names every wrong one."""
+        env = Environment(values)
+        settings = cls(**_connection_settings(env))
+        env.done()
+        return settings
+
 
 @dataclass(frozen=True, slots=True)
 class WebSettings(QueueSettings):
@@ -134,7 +145,8 @@ class WorkerSettings(QueueSettings):
     over the one derived from the API key. ``handlers``: modules to import. ``concurrency``: how many handlers run
     at once. ``retries``: tries after the first one. ``retry_base``, ``retry_max``: seconds, of the exponential
     backoff. ``timeout``: seconds a handler may take. ``grace``: seconds running handlers get at a stop. ``lease``:
-    seconds after which a silent worker's events are taken over. ``keep_dead``: seconds a dead letter is kept.
+    seconds after which a silent worker's events are taken over. ``keeping``: what stays of events that are done with.
+    ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none.
     """
 
     api_key: str = field(repr=False, default="")
@@ -149,7 +161,8 @@ class WorkerSettings(QueueSettings):
     timeout: float = 60.0
     grace: float = 20.0
     lease: float = 30.0
-    keep_dead: float = 30 * 86400.0
+    keeping: Keeping = field(default_factory=Keeping)
+    reconcile: float = 300.0
 
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> Self:
@@ -175,7 +188,8 @@ class WorkerSettings(QueueSettings):
             timeout=env.get("HILOOP_HANDLER_TIMEOUT", default.timeout, _seconds(0.01, 7 * 86400)),
             grace=env.get("HILOOP_SHUTDOWN_GRACE", default.grace, _seconds(0, 3600)),
             lease=env.get("HILOOP_LEASE", default.lease, _seconds(1, 3600)),
-            keep_dead=env.get("HILOOP_KEEP_DEAD", default.keep_dead, _seconds(60, 366 * 86400)),
+            keeping=_keeping(env),
+            reconcile=env.get("HILOOP_RECONCILE", default.reconcile, _or_none(_seconds(1, 86400))),
         )
         if not settings.api_key and not settings.agent_keys and "HILOOP_API_KEY" not in _named(env.problems):
             env.problems.append(
@@ -190,7 +204,7 @@ def _named(problems: list[str]) -> set[str]:
     return {problem.split(" ", 1)[0] for problem in problems}
 
 
-def _queue_settings(env: Environment) -> dict[str, Any]:
+def _connection_settings(env: Environment) -> dict[str, Any]:
     return {
         "redis_url": env.require(
             "REDIS_URL",
@@ -201,6 +215,12 @@ def _queue_settings(env: Environment) -> dict[str, Any]:
         "redis_verify_tls": env.get("HILOOP_REDIS_TLS", True, _choice({"verify": True, "self-signed": False})),
         "queue": env.get("HILOOP_QUEUE", "hiloop", _queue_name),
         "log_level": env.get("HILOOP_LOG_LEVEL", logging.INFO, parse_level),
+    }
+
+
+def _queue_settings(env: Environment) -> dict[str, Any]:
+    return {
+        **_connection_settings(env),
         "webhook_secrets": env.require(
             "HILOOP_WEBHOOK_SECRET",
             tuple[bytes, ...](),
@@ -208,6 +228,33 @@ def _queue_settings(env: Environment) -> dict[str, Any]:
             "use the signing secret shown under Admin > Webhooks (several, separated by commas, while you rotate)",
         ),
     }
+
+
+def _keeping(env: Environment) -> Keeping:
+    default = Keeping()
+    kept = _seconds(60, 366 * 86400)
+    return Keeping(
+        dead=int(env.get("HILOOP_KEEP_DEAD", float(default.dead), kept)),
+        dead_max=env.get("HILOOP_KEEP_DEAD_MAX", default.dead_max, _whole(1, 10_000_000)),
+        dead_bytes=env.get("HILOOP_KEEP_DEAD_BYTES", default.dead_bytes, _bytes(64 * 1024)),
+        handled=int(env.get("HILOOP_KEEP_HANDLED", float(default.handled), _or_none(kept))),
+        handled_max=env.get("HILOOP_KEEP_HANDLED_MAX", default.handled_max, _whole(1, 10_000_000)),
+        bodies=env.get("HILOOP_KEEP_EVENTS", default.bodies, _choice({"failed": False, "all": True})),
+    )
+
+
+def _or_none(parse: Callable[[str], float]) -> Callable[[str], float]:
+    return lambda text: 0.0 if text == "0" else parse(text)
+
+
+def _bytes(low: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        match = _SIZE.fullmatch(text.lower())
+        if match is None or int(match[1]) * _SIZES[match[2]] < low:
+            raise ValueError(f"must be a size of at least {low // 1024} kb; write it like 500kb, 100mb or 1gb")
+        return int(match[1]) * _SIZES[match[2]]
+
+    return parse
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

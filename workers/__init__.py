@@ -7,7 +7,7 @@ async def deploy(event): ...
 """
 
 from receiver.errors import Discard, RetryLater
-from workers.opened import OpenedEvent
+from workers.opened import OpenedEvent, Replay
 from workers.registry import Registry, fallback, on, on_response
 
-__all__ = ["Discard", "OpenedEvent", "Registry", "RetryLater", "fallback", "on", "on_response"]
+__all__ = ["Discard", "OpenedEvent", "Registry", "Replay", "RetryLater", "fallback", "on", "on_response"]

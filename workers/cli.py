@@ -19,6 +19,14 @@ EXIT_USAGE: Final = 2
 _ELSEWHERE: Final = {
     "sandbox": ("receiver.sandbox.cli", "sandbox"),
     "trigger": ("receiver.sandbox.cli", "trigger"),
+    "events": ("workers.commands.events", "events"),
+    "deliveries": ("workers.commands.deliveries", "deliveries"),
+    "reconcile": ("workers.commands.deliveries", "reconcile"),
+    "status": ("workers.commands.status", "status"),
+    "keys": ("workers.commands.keys", "keys"),
+    "handlers": ("workers.commands.handlers", "handlers"),
+    "sign": ("workers.commands.signatures", "sign"),
+    "verify": ("workers.commands.signatures", "verify"),
 }
 
 
@@ -75,11 +83,13 @@ def worker() -> None:
 
 @main.command()
 @click.option("--release", is_flag=True, help="Also fail where a release must not go on (Procfile's release phase).")
-def doctor(*, release: bool) -> None:
-    """Check the settings of web and worker, the handlers, and Redis."""
+@click.option("--webhook", metavar="URL", help="The endpoint's public address: see whether it can be reached.")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def doctor(*, release: bool, webhook: str | None, output: str) -> None:
+    """Check settings, keys, handlers, Redis, and whether Hiloop can be reached."""
     from workers.doctor import run_doctor
 
-    sys.exit(run_doctor(os.environ, release=release))
+    sys.exit(run_doctor(os.environ, release=release, webhook=webhook, as_json=output == "json"))
 
 
 @main.command()
@@ -94,4 +104,4 @@ def demo(*, once: bool, auto: bool, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="hiloop-receiver")

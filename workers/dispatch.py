@@ -27,6 +27,7 @@ from workers.job import open_job
 from workers.opened import OpenedEvent
 from workers.progress import Progress
 from workers.registry import RESPONSE_TYPE, Handler, Registry
+from workers.replayed import read_replay
 
 logger = logging.getLogger("hiloop.dispatch")
 
@@ -38,7 +39,7 @@ CANCEL_GRACE: Final = 5.0
 class Claimed:
     """An event this worker has claimed, as the script `advance` hands it over.
 
-    ``lives_again``: it was a dead letter and was put back into line. ``accepted_at``: RQ's text of the time.
+    ``replay``: JSON of its replay, or empty. ``accepted_at``: RQ's text of the time.
     """
 
     job_id: str
@@ -47,7 +48,7 @@ class Claimed:
     signature: bytes = field(repr=False)
     progress: str
     claims: int
-    lives_again: bool
+    replay: str
     accepted_at: str
 
     @property
@@ -81,12 +82,13 @@ class Closing:
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """One claimed event while its handlers run."""
+    """One claimed event while its handlers run; ``others`` want it too, but its replay leaves them out."""
 
     claimed: Claimed
     event: OpenedEvent
     progress: Progress
     handlers: Sequence[Handler]
+    others: Sequence[Handler] = ()
     attempts: list[_Attempt] = field(default_factory=list)
     reason: str = ""
     error: str = ""
@@ -142,14 +144,16 @@ class Dispatcher:
         except InvalidEvent as error:
             self._close_unopened(claimed, "bad_event", f"InvalidEvent: {error}")
             return
-        handlers = self.registry.match(event)
+        wanted = handlers = self.registry.match(event)
+        order = read_replay(claimed.replay, claimed.accepted_at) if claimed.replay else None
+        if order is not None:
+            event = replace(event, replay=order.replay)
+            handlers = [handler for handler in wanted if order.covers(handler.name)]
         if not handlers:
             self._close_unwanted(claimed, event)
             return
-        progress = Progress.from_json(claimed.progress)
-        if claimed.lives_again:
-            progress.start_over()
-        run = _Run(claimed, event, progress, handlers)
+        others = [handler for handler in wanted if handler not in handlers]
+        run = _Run(claimed, event, Progress.from_json(claimed.progress), handlers, others)
         self._runs[claimed.key] = run
         if not any(handler.ordered for handler in handlers):
             self._report(Closing(claimed.job_id, claimed.execution_id, "unlane"))
@@ -197,8 +201,14 @@ class Dispatcher:
     def _close_if_ended(self, run: _Run) -> None:
         if run.closed or any(not attempt.ended for attempt in run.attempts):
             return
-        # A handler that a new release has removed no longer counts.
+        # A handler that a new release has removed no longer counts. One that is left out counts if it had failed.
         mine = Progress({handler.name: run.progress.of(handler.name) for handler in run.handlers})
+        known = run.progress.handlers
+        mine.handlers |= {
+            one.name: replace(known[one.name], state="dead")
+            for one in run.others
+            if one.name in known and known[one.name].state != "done"
+        }
         due = mine.next_due
         if due is not None:
             self._close(run, "retry", due)
@@ -218,7 +228,7 @@ class Dispatcher:
         self._runs.pop(claimed.key, None)
         if verb == "dead":
             logger.error("dead letter: event=%s reason=%s error=%s", run.event.id, run.reason, run.error)
-        progress = "" if verb == "done" else run.progress.to_json()
+        progress = run.progress.to_json()
         self._report(Closing(claimed.job_id, claimed.execution_id, verb, due, progress, run.reason, run.error))
 
     def _close_unopened(self, claimed: Claimed, reason: str, error: str) -> None:
@@ -226,12 +236,14 @@ class Dispatcher:
         self._report(Closing(claimed.job_id, claimed.execution_id, "dead", 0.0, claimed.progress, reason, error))
 
     def _close_unwanted(self, claimed: Claimed, event: OpenedEvent) -> None:
-        if event.type == RESPONSE_TYPE:
+        if event.replay is not None:
+            self._close_unopened(claimed, "no_handler", "no handler that the replay names wants this event")
+        elif event.type == RESPONSE_TYPE:
             # A human has decided something: that must not vanish because of a filter with a typo.
             self._close_unopened(claimed, "no_handler", "no handler wants this answer")
         else:
             logger.info("ignored: event=%s type=%r: no handler wants it", event.id, event.type)
-            self._report(Closing(claimed.job_id, claimed.execution_id, "done"))
+            self._report(Closing(claimed.job_id, claimed.execution_id, "done", reason="no_handler"))
 
 
 class _Attempt:
@@ -286,7 +298,7 @@ class _Attempt:
                 self._end_failure("handler_error", "CancelledError in the handler")
         except Discard as control:
             self._log(logging.INFO, "discarded", control.reason)
-            self._end("done")
+            self._end("done", "discarded")
         except RetryLater as control:
             self._end_failure("handler_error", "RetryLater was raised once too often", asked=control.seconds)
         except BaseException as error:  # noqa: BLE001  # whatever a handler raises, SystemExit too, is its failure
@@ -327,17 +339,18 @@ class _Attempt:
         if delay is None:
             self._run.reason, self._run.error = reason, error
             self._log(logging.ERROR, "failed for good", error)
-            self._end("dead")
+            self._end("dead", reason)
         else:
             self._progress.due = self._dispatcher.clock() + delay
             self._log(logging.WARNING, "failed", f"{error}; next try in {delay:.1f} s")
-            self._end("pending")
+            self._end("pending", reason)
 
-    def _end(self, state: str) -> None:
+    def _end(self, state: str, reason: str = "") -> None:
         if not self.ended:
             self.ended = True
             self._deadline.cancel()
-            self._progress.state = state
+            self._progress.state, self._progress.reason = state, reason
+            self._progress.ms = (time.monotonic() - self._started) * 1000
             self._dispatcher.attempt_ended(self._run)
 
     def _log(self, level: int, what: str, detail: str) -> None:

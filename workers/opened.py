@@ -13,6 +13,17 @@ from receiver.events import Event
 from receiver.keyring import Keyring
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """That an event runs again because somebody wanted it: ``id`` of the replay, the ``reason`` given for it, and the
+    ``original_time`` at which the event was accepted first (UTC; None if it is not known).
+    """
+
+    id: str
+    original_time: datetime | None
+    reason: str
+
+
 def _not_connected() -> Any:
     raise HiloopError("this event is not connected to a client; a worker connects what it hands to handlers")
 
@@ -25,7 +36,8 @@ class OpenedEvent:
     human's answer: the ``action`` of a button, an object of question id → answer for a form, or None for events that
     are no answer. Only sealed content gets there, never what the relay wrote in plaintext. ``data`` is the event's
     data with every encrypted field replaced by its plaintext. ``attempt`` counts this handler's tries from 1.
-    ``senders`` are the ids of the keys that sealed the content. ``created_at`` is in UTC, or None if the platform
+    ``replay`` is None unless the event is run again at somebody's wish. ``senders`` are the ids of the keys that
+    sealed the content. ``created_at`` is in UTC, or None if the platform
     gave no readable time.
     """
 
@@ -41,6 +53,7 @@ class OpenedEvent:
     data: dict[str, Any] = field(repr=False)
     senders: tuple[str, ...]
     attempt: int = 1
+    replay: Replay | None = None
     connect: Callable[[], Any] = field(default=_not_connected, repr=False, compare=False)
 
     @property

@@ -12,17 +12,24 @@ _LATEST: Final = 253402300800.0  # the year 10000; later times, and those that a
 
 @dataclass(slots=True)
 class HandlerProgress:
-    """``tries`` so far, when the next one is ``due`` (seconds since the epoch), and how it ended, if it has."""
+    """``tries`` so far, when the next one is ``due`` (seconds since the epoch), and how it ended, if it has.
+
+    ``ms`` is how long the last try took; ``reason`` why it failed (`handler_error`, `timeout`), or `discarded`.
+    """
 
     tries: int = 0
     due: float = 0.0
     state: str = "pending"
+    ms: float = 0.0
+    reason: str = ""
 
     @classmethod
-    def checked(cls, tries: Any, due: Any, state: Any) -> Self:
+    def checked(cls, tries: Any, due: Any, state: Any, ms: Any = 0.0, reason: Any = "") -> Self:
         """Made of what stands in Redis. Raises `ValueError`, `TypeError` or `OverflowError` for what cannot be."""
-        made = cls(int(tries), float(due), state)
+        made = cls(int(tries), float(due), state, float(ms), reason)
         if made.tries < 0 or not 0 <= made.due <= _LATEST or state not in _STATES:
+            raise ValueError("no progress of a handler")
+        if not 0 <= made.ms <= _LATEST * 1000 or not isinstance(reason, str):
             raise ValueError("no progress of a handler")
         return made
 
@@ -43,16 +50,18 @@ class Progress:
             return cls()
 
     def to_json(self) -> str:
-        """As JSON: handler name → [tries, due, state]. Names only; nothing of the event."""
-        return json.dumps({name: [one.tries, one.due, one.state] for name, one in self.handlers.items()})
+        """As JSON: handler name → [tries, due, state, ms, reason]. Names only; nothing of the event."""
+        return json.dumps(
+            {
+                name: [one.tries, one.due, one.state, round(one.ms, 1), one.reason]
+                for name, one in self.handlers.items()
+            },
+            separators=(",", ":"),
+        )
 
     def of(self, name: str) -> HandlerProgress:
         """The progress of one handler, made if there is none yet."""
         return self.handlers.setdefault(name, HandlerProgress())
-
-    def start_over(self) -> None:
-        """Forget failures, as a replay does: handlers that are done stay done."""
-        self.handlers = {name: one for name, one in self.handlers.items() if one.state == "done"}
 
     @property
     def next_due(self) -> float | None:

@@ -20,6 +20,8 @@ Function = Callable[..., Any] | Callable[..., Awaitable[Any]]
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 RESPONSE_TYPE: Final = "response.created"
+# What narrows a handler down beside the type.
+FILTERS: Final = ("action", "agent", "session", "priority")
 _NO_PARENTHESES: Final = 'write the decorator with parentheses: @on_response() or @on("session.closed")'
 
 

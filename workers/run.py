@@ -18,6 +18,7 @@ from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
 from workers.clients import Clients
 from workers.dispatch import Closing, Dispatcher
+from workers.reconciler import Reconciler
 from workers.registry import Registry, registry
 from workers.worker import HiloopWorker
 
@@ -87,10 +88,22 @@ def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
     return HiloopWorker(settings, connect(settings, timeout=REDIS_TIMEOUT, retries=0), make_dispatcher)
 
 
+def start_reconciler(settings: WorkerSettings) -> Reconciler | None:
+    """Compare with the platform in the background, where there is an API key and it is not switched off."""
+    if not settings.api_key or not settings.reconcile:
+        return None
+    reconciler = Reconciler(settings, connect(settings, timeout=REDIS_TIMEOUT), list(keyring_of(settings)))
+    reconciler.start()
+    return reconciler
+
+
 def run_worker(settings: WorkerSettings) -> NoReturn:
     """Run a worker until it is told to stop, then end this process: 0 if nothing was left in flight."""
     worker = make_worker(settings, import_handlers(settings))
+    reconciler = start_reconciler(settings)
     done = worker.work()
+    if reconciler is not None:
+        reconciler.stop()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -67,9 +67,9 @@ class HiloopWorker(BaseWorker):
         self.hostname, self.pid = socket.gethostname(), os.getpid()
         self._settings = settings
         self._lease_ms = int(settings.lease * 1000)
-        self._keep_dead = int(settings.keep_dead)
-        self._advance: Any = connection.register_script(load_script(layout, "workers", "advance"))
-        self._heartbeat: Any = connection.register_script(load_script(layout, "workers", "heartbeat"))
+        keeping = settings.keeping
+        self._advance: Any = connection.register_script(load_script(layout, "workers", "advance", keeping))
+        self._heartbeat: Any = connection.register_script(load_script(layout, "workers", "heartbeat", keeping))
         self._wakeup = Wakeup(connection, [layout.own(f"wake:{self.name}"), self.pubsub_channel_name])
         self._reported: deque[Closing] = deque()
         self._loop = HandlerLoop(make_dispatcher(self._report))
@@ -199,7 +199,7 @@ class HiloopWorker(BaseWorker):
         leaving = self._stopping  # a signal may come at any line, and Redis must hear of it
         closings, want = self._closings, self._free_slots()
         in_flight = len(self._held) - sum(closing.ends_claim for closing in closings)
-        arguments: list[Any] = [self.name, self._lease_ms, want, in_flight, self._keep_dead, len(closings)]
+        arguments: list[Any] = [self.name, self._lease_ms, want, in_flight, len(closings)]
         for one in closings:
             due = int(one.due * 1000)
             arguments += [one.job_id, one.execution_id, one.verb, due, one.progress, one.reason, one.error]
@@ -244,8 +244,9 @@ class HiloopWorker(BaseWorker):
         """Prove that we live; take back what dead workers held."""
         self._beat_due = time.monotonic() + self._settings.lease / 3
         self.last_heartbeat = now()
-        record = [part for name, value in self.serialize().items() for part in (name, "" if value is None else value)]
-        arguments = [self.name, self._lease_ms, MAX_CRASHES, self._keep_dead, 0 if self._born else 1, *record]
+        record: list[Any] = ["concurrency", self._settings.concurrency]
+        record += [part for name, value in self.serialize().items() for part in (name, "" if value is None else value)]
+        arguments = [self.name, self._lease_ms, MAX_CRASHES, 0 if self._born else 1, *record]
         unbroken = self._call(self._heartbeat, arguments)
         if unbroken is None:
             self._beat_due = time.monotonic()
@@ -294,7 +295,7 @@ class HiloopWorker(BaseWorker):
         if self._closings:
             self._step()
         done = not self._closings
-        record: list[Any] = [self.name, self._lease_ms, MAX_CRASHES, self._keep_dead, -1]
+        record: list[Any] = [self.name, self._lease_ms, MAX_CRASHES, -1]
         gone = self._call(self._heartbeat, record) is not None
         logger.info("stopped: worker=%s put_back=%d", self.name, len(left))
         return done and gone
@@ -302,7 +303,7 @@ class HiloopWorker(BaseWorker):
 
 def _claimed(fields: Sequence[Any]) -> Claimed:
     """What `advance` returns of an event it has claimed. What others wrote into the job may be no text."""
-    job_id, execution_id, body, signature, progress, claims, lives_again, accepted_at = fields
+    job_id, execution_id, body, signature, progress, claims, replay, accepted_at = fields
     return Claimed(
         job_id.decode(errors="replace"),
         execution_id.decode(errors="replace"),
@@ -310,7 +311,7 @@ def _claimed(fields: Sequence[Any]) -> Claimed:
         signature,
         progress.decode(errors="replace"),
         int(claims),
-        bool(lives_again),
+        replay.decode(errors="replace"),
         accepted_at.decode(errors="replace"),
     )
 

@@ -1,6 +1,7 @@
 #!lua
 -- Make events durable. One atomic step for a whole batch: duplicate? remember, write the RQ job, put it in line.
--- ARGV: deduplication window (s), then for every event: event id, job id, lane, queue, body, signature, description.
+-- ARGV: deduplication window (s), then for every event: event id, job id, lane, queue, body, signature, type,
+--       metadata (JSON).
 -- Returns for every event 1 (accepted) or 0 (a duplicate). Refused as a whole when memory is full (OOM).
 
 -- Hand a new event to a worker that waits with a free slot, which saves it a round trip; false if there is none.
@@ -12,7 +13,7 @@ local function hand_over(job, queue, body, signature, now, time)
   local worker = redis.call('SPOP', WAITING)
   while worker do
     local execution = new_execution(worker)
-    if redis.call('PUBLISH', WAKE .. worker, cjson.encode({job, execution, body, signature, '', 1, 0, time})) > 0 then
+    if redis.call('PUBLISH', WAKE .. worker, cjson.encode({job, execution, body, signature, '', 1, '', time})) > 0 then
       write_claim(job, execution, queue, worker, now)
       return true
     end
@@ -21,16 +22,19 @@ local function hand_over(job, queue, body, signature, now, time)
   return false
 end
 
-local window, now, answers, accepted = ARGV[1], now_ms(), {}, 0
-local time = rq_time(now)
+local window, exact, answers, accepted = ARGV[1], now_exact(), {}, 0
+local now = math.floor(exact)
 
-for i = 2, #ARGV, 7 do
+for i = 2, #ARGV, 8 do
   local event, job, lane, queue = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local fresh = redis.call('SET', SEEN .. event, now, 'NX', 'EX', window)
   -- A dead letter outlives the window: it must not be written over.
   if fresh and redis.call('EXISTS', JOB .. job) == 0 then
+    -- A microsecond apart, so that the times tell the order.
+    local time = rq_time(exact + accepted / 1000)
     redis.call('HSET', JOB .. job, 'data', JOB_DATA, 'body', ARGV[i + 4], 'signature', ARGV[i + 5],
-      'description', ARGV[i + 6], 'lane', lane, 'origin', queue, 'created_at', time, 'enqueued_at', time)
+      'description', ARGV[i + 6], 'event', ARGV[i + 7], 'lane', lane, 'origin', queue, 'created_at', time,
+      'enqueued_at', time)
     redis.call('SADD', QUEUES, QUEUE .. queue)
     if lane == '' or redis.call('RPUSH', LANE .. lane, job) == 1 then
       if not hand_over(job, queue, ARGV[i + 4], ARGV[i + 5], now, time) then
@@ -42,10 +46,12 @@ for i = 2, #ARGV, 7 do
     accepted = accepted + 1
     answers[#answers + 1] = 1
   else
+    if redis.call('EXISTS', JOB .. job) == 1 then
+      redis.call('HINCRBY', JOB .. job, 'duplicates', 1)
+    end
     answers[#answers + 1] = 0
   end
 end
 
-redis.call('HINCRBY', COUNTERS, 'accepted', accepted)
-redis.call('HINCRBY', COUNTERS, 'duplicates', #answers - accepted)
+count(now, {accepted = accepted, duplicates = #answers - accepted})
 return answers

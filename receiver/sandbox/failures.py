@@ -4,35 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar
-
-import click
+from typing import ParamSpec, TypeVar
 
 from receiver.errors import ConfigurationError
+from receiver.exits import FAILED, NOT_FOUND, REFUSED, UNREACHABLE, USAGE, Failure
 from receiver.sandbox.problems import CannotListen, NothingToAnswer, Problem, SandboxError, Unreachable, WrongAnswer
-
-FAILED: Final = 1
-USAGE: Final = 2
-NOT_FOUND: Final = 3
-REFUSED: Final = 4
-UNREACHABLE: Final = 5
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Failure(click.ClickException):
-    """What ends a command: printed as two lines, ``error`` and ``hint``."""
-
-    def __init__(self, message: str, hint: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.hint = hint
-        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance, which is typed otherwise
-
-    def show(self, _file: object = None) -> None:
-        """Print to standard error; called by click."""
-        click.secho(f"✗ {self.format_message()}", fg="red", err=True)
-        click.secho(f"  hint: {self.hint}", dim=True, err=True)
 
 
 def explained(command: Callable[P, R]) -> Callable[P, R]:

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import click
 
+from receiver.exits import NOT_FOUND, Failure
 from receiver.sandbox import identity, options
 from receiver.sandbox.admin import Admin
-from receiver.sandbox.failures import NOT_FOUND, Failure, explained
+from receiver.sandbox.failures import explained
 from receiver.sandbox.faults import Fault
 from receiver.sandbox.human import Human, HumanMessage
 

@@ -45,7 +45,10 @@ def queue(scripts: Scripts, web: Running) -> Scripts:
 
 def assert_drained(queue: Scripts) -> None:
     """Nothing waits and nothing is left over."""
-    wait_until(lambda: queue.keys_about("rq:job:") == [], what="all jobs are gone")
+    wait_until(
+        lambda: all(queue.client.hget(key, "status") == b"finished" for key in queue.keys_about("rq:job:")),
+        what="all jobs are finished",
+    )
     assert [queue.members(kind) for kind in ("wip", "deferred", "scheduled", "failed")] == [[], [], [], []]
     assert (queue.queue(), queue.keys_about("lane"), queue.keys_about("execution")) == ([], [], [])
 
@@ -318,7 +321,7 @@ def test_full_memory_stops_no_worker(
         client.config_set("maxmemory", 1)
         assert send(web, "b", session="s-2") == 503
         (tmp_path / "gate").touch()
-        wait_until(lambda: not client.exists("rq:job:a"), what="closing works when memory is full")
+        wait_until(lambda: client.hget("rq:job:a", "status") == b"finished", what="closing works when memory is full")
         client.config_set("maxmemory", 0)
     assert send(web, "b", session="s-2") == 202
     wait_until(lambda: events(tmp_path, "done") == ["a", "b"])

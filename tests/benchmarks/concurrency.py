@@ -45,6 +45,7 @@ def measure(kind: str, at_once: int) -> None:
             "REDIS_URL": redis.url,
             "HILOOP_WEBHOOK_SECRET": SECRET,
             "HILOOP_API_KEY": API_KEY,
+            "HILOOP_RECONCILE": "0",
             "HILOOP_HANDLERS": "tests.benchmarks.concurrency",
             "HILOOP_LOG_LEVEL": "warning",
             "WORKER_CONCURRENCY": str(at_once),

@@ -22,6 +22,7 @@ from receiver.scripts import load_script
 
 LAYOUT = Layout()
 BODY = "x" * 2000
+META = "x" * 250
 CASES = [(waiting, sessions) for waiting in (10, 1_000, 100_000) for sessions in (1, 10_000)]
 ROUNDS, EVENTS = 15, 200
 
@@ -43,23 +44,24 @@ class Queue:
         """Arguments of a new event."""
         number = next(self.names)
         name = f"evt_{number}"
-        return [name, job_id(name), f"s-{number % self.sessions}", LAYOUT.queue, BODY, "sha256=", "response.created"]
+        lane = f"s-{number % self.sessions}"
+        return [name, job_id(name), lane, LAYOUT.queue, BODY, "sha256=", "response.created", META]
 
     def round(self) -> None:
         """Accept, claim and close some events, and note what each of the three cost."""
         self.measure("accept", lambda: self.accept(args=[604800, *self.event()]))
         held: list[Any] = []
-        self.measure("claim", lambda: held.extend(self.advance(args=["w", 30000, 1, 0, 60, 0])[1]), 1)
+        self.measure("claim", lambda: held.extend(self.advance(args=["w", 30000, 1, 0, 0])[1]), 1)
         # In one session only one event runs at a time: every further claim needs the close before it.
         for _ in range(EVENTS - 1):
             held.extend(self.step(held.pop(0)))
         self.costs["close"].append(self.mean())
         self.client.config_resetstat()
-        self.advance(args=["w", 30000, 0, 0, 60, 1, held[0][0], held[0][1], "done", 0, "", "", ""])
+        self.advance(args=["w", 30000, 0, 0, 1, held[0][0], held[0][1], "done", 0, "", "", ""])
 
     def step(self, claimed: list[bytes]) -> Any:
         """Close one event and claim the next, as a worker does."""
-        return self.advance(args=["w", 30000, 1, 0, 60, 1, claimed[0], claimed[1], "done", 0, "", "", ""])[1]
+        return self.advance(args=["w", 30000, 1, 0, 1, claimed[0], claimed[1], "done", 0, "", "", ""])[1]
 
     def measure(self, name: str, call: Any, times: int = EVENTS) -> None:
         """Note the mean cost of some calls."""

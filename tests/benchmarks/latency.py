@@ -55,6 +55,7 @@ def main() -> int:
             environment = {
                 **web_environment(redis.url, port),
                 "HILOOP_API_KEY": API_KEY,
+                "HILOOP_RECONCILE": "0",
                 "HILOOP_HANDLERS": "tests.benchmarks.jobs",
                 "BENCH_TIMES": str(times),
             }

@@ -52,6 +52,7 @@ def measure(kind: str, redis: EmbeddedRedis, url: str, count: int, sessions: int
             "RQ_REDIS_URL": url,
             "HILOOP_WEBHOOK_SECRET": SECRET,
             "HILOOP_API_KEY": API_KEY,
+            "HILOOP_RECONCILE": "0",
             "HILOOP_HANDLERS": "tests.benchmarks.jobs",
             "HILOOP_LOG_LEVEL": "warning",
         }

@@ -150,6 +150,7 @@ class Stage:
             "HILOOP_API_KEY": "hlp_" + "5" * 64,
             "HILOOP_HANDLERS": "tests.faults.fault_handlers",
             "HILOOP_LEASE": LEASE,
+            "HILOOP_RECONCILE": "0",
             "HILOOP_SHUTDOWN_GRACE": "1s",
             "HILOOP_RETRY_BASE": "50ms",
             "HILOOP_RETRY_MAX": "200ms",
@@ -363,8 +364,8 @@ def _wait_until_drained(stage: Stage, since: float) -> dict[str, str]:
 
 
 def _left(client: redis.Redis) -> int:
-    dead = sum(client.zcard(f"rq:failed:{queue}") for queue in Layout().queues)
-    return sum(1 for _ in client.scan_iter("rq:job:*", count=1000)) - dead
+    ended = sum(client.zcard(f"rq:{kind}:{queue}") for queue in Layout().queues for kind in ("failed", "finished"))
+    return sum(1 for _ in client.scan_iter("rq:job:*", count=1000)) - ended
 
 
 def main() -> int:

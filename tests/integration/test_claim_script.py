@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -21,13 +22,13 @@ from tests.support.wire import signature
 def test_a_claim_is_complete(scripts: Scripts) -> None:
     scripts.accept("a", lane="s", body=b'{"x": 1}')
     (claim,) = scripts.advance(5).claimed
-    assert (claim.job, claim.body, claim.signature, claim.progress, claim.claims, claim.lives_again) == (
+    assert (claim.job, claim.body, claim.signature, claim.progress, claim.claims, claim.replay) == (
         "a",
         b'{"x": 1}',
         signature(b'{"x": 1}'),
         "",
         1,
-        False,
+        "",
     )
     assert claim.accepted_at == scripts.field("a", "created_at")
     job = scripts.job("a")
@@ -243,7 +244,8 @@ def test_a_dead_letter_that_lives_again_is_whole(scripts: Scripts) -> None:
     scripts.close(scripts.claim(), "dead", progress='{"h": [1, 0, "done"]}', reason="r", error="e")
     scripts.job("a").requeue()
     claim = scripts.claim()
-    assert (claim.lives_again, claim.progress, claim.claims) == (True, '{"h": [1, 0, "done"]}', 2)
+    assert (claim.progress, claim.claims) == ('{"h":[1,0,"done"]}', 2)
+    assert json.loads(claim.replay)["reason"] == "requeued"
     assert scripts.client.ttl("rq:job:a") == -1
     assert [scripts.field("a", name) for name in ("reason", "error", "died_at", "exc_info")] == [None] * 4
     assert scripts.members("failed") == []

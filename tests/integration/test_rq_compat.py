@@ -168,7 +168,7 @@ def test_requeue(rq: Rq, worker: Running, how: str) -> None:
     assert "Traceback" not in worker.log
 
 
-def test_a_requeued_job_that_now_succeeds_is_gone(rq: Rq, worker: Running) -> None:
+def test_a_requeued_job_that_now_succeeds_is_finished(rq: Rq, worker: Running) -> None:
     rq.accept("a", "fail first")
     wait_until(lambda: rq.failed() == ["a"])
     # The replay counts its tries from 1 again, so that "fail first" would fail again: mend what it does.
@@ -176,7 +176,7 @@ def test_a_requeued_job_that_now_succeeds_is_gone(rq: Rq, worker: Running) -> No
     rq.client.hset("rq:job:a", mapping={"body": body, "signature": signature(body)})
     rq.command("requeue", "--queue", "hiloop", "--serializer", JSON, "a")
     wait_until(lambda: rq.done() == ["a"], 5)
-    wait_until(lambda: not rq.client.exists("rq:job:a"))
+    wait_until(lambda: rq.scripts.job("a").is_finished)
     assert rq.failed() == []
 
 

@@ -38,6 +38,7 @@ WORKER_SETTINGS: Final[Mapping[str, str]] = {
     "HILOOP_RETRY_MAX": "100ms",
     "HILOOP_SHUTDOWN_GRACE": "300ms",
     "HILOOP_LEASE": "2s",
+    "HILOOP_RECONCILE": "0",  # there is no platform, and the real one must not be called
 }
 
 
@@ -100,7 +101,7 @@ def start(arguments: list[str], folder: Path, name: str, environment: Mapping[st
 
 def start_web(redis_url: str, folder: Path, settings: Mapping[str, str] | None = None) -> Running:
     """Start a web process and wait until it answers."""
-    port = free_port()
+    port = int((settings or {}).get("PORT", 0)) or free_port()
     environment = {**SETTINGS, "REDIS_URL": redis_url, "HOST": "127.0.0.1", "PORT": str(port), **(settings or {})}
     running = start(["-m", "workers.cli", "web"], folder, "web", environment)
     running.port = port

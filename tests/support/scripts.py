@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,6 +11,7 @@ import redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from receiver.keeping import Keeping
 from receiver.layout import Layout
 from receiver.scripts import load_script
 from tests.support.wire import signature
@@ -18,6 +20,8 @@ LAYOUT: Final = Layout()
 LEASE: Final = 30_000
 KEEP_DEAD: Final = 86_400
 MAX_CRASHES: Final = 4
+# Nothing is left of a handled event, so that a test sees what should be gone; what is kept has tests of its own.
+KEEPING: Final = Keeping(dead=KEEP_DEAD, handled=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Claim:
     signature: bytes
     progress: str
     claims: int
-    lives_again: bool
+    replay: str
     accepted_at: str
 
     @property
@@ -62,13 +66,15 @@ class Step:
 
 
 class Scripts:
-    """The three scripts over a real server."""
+    """The scripts over a real server."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, keeping: Keeping = KEEPING) -> None:
         self.client = client
         self._accept: Any = client.register_script(load_script(LAYOUT, "receiver", "accept"))
-        self._advance: Any = client.register_script(load_script(LAYOUT, "workers", "advance"))
-        self._heartbeat: Any = client.register_script(load_script(LAYOUT, "workers", "heartbeat"))
+        self._advance: Any = client.register_script(load_script(LAYOUT, "workers", "advance", keeping))
+        self._heartbeat: Any = client.register_script(load_script(LAYOUT, "workers", "heartbeat", keeping))
+        self._replay: Any = client.register_script(load_script(LAYOUT, "workers", "replay"))
+        self._discard: Any = client.register_script(load_script(LAYOUT, "workers", "discard"))
 
     def accept(
         self, *events: str, lane: str = "", priority: str = "normal", window: int = 3600, body: bytes = b"{}"
@@ -77,7 +83,7 @@ class Scripts:
         arguments: list[Any] = [window]
         queue = LAYOUT.queue_for(priority)
         for event in events:
-            arguments += [event, event, lane, queue, body, signature(body), "response.created"]
+            arguments += [event, event, lane, queue, body, signature(body), "response.created", "{}"]
         return list(self._accept(args=arguments))
 
     def advance(
@@ -91,7 +97,7 @@ class Scripts:
         resync: Iterable[str] | None = None,
     ) -> Step:
         """One step of a worker."""
-        arguments: list[Any] = [worker, lease, want, in_flight, KEEP_DEAD, len(closings)]
+        arguments: list[Any] = [worker, lease, want, in_flight, len(closings)]
         for closing in closings:
             arguments += closing
         if resync is not None:
@@ -112,7 +118,16 @@ class Scripts:
     def heartbeat(self, worker: str = "worker-a", *, birth: int = 0, lease: int = LEASE) -> int:
         """One heartbeat."""
         record = [] if birth == -1 else ["pid", 7, "hostname", "test", "queues", ",".join(LAYOUT.queues)]
-        return int(self._heartbeat(args=[worker, lease, MAX_CRASHES, KEEP_DEAD, birth, *record]))
+        return int(self._heartbeat(args=[worker, lease, MAX_CRASHES, birth, *record]))
+
+    def replay(self, *jobs: str, handlers: Sequence[str] = ()) -> list[int]:
+        """Put dead letters back into line."""
+        order = json.dumps({"id": "rpl_1", "reason": "test", "handlers": list(handlers)})
+        return list(self._replay(args=[order, *jobs]))
+
+    def discard(self, *jobs: str) -> list[int]:
+        """Throw dead letters away."""
+        return list(self._discard(args=list(jobs)))
 
     def die(self, worker: str = "worker-a") -> None:
         """Let a worker's lease be over, as if it had been killed long ago."""
@@ -154,7 +169,7 @@ def _texts(values: Any) -> list[str]:
 
 
 def _claim(fields: Sequence[Any]) -> Claim:
-    job, execution, body, header, progress, claims, lives_again, accepted_at = fields
+    job, execution, body, header, progress, claims, replay, accepted_at = fields
     return Claim(
         job.decode(),
         execution.decode(),
@@ -162,6 +177,6 @@ def _claim(fields: Sequence[Any]) -> Claim:
         header,
         progress.decode(),
         int(claims),
-        bool(lives_again),
+        replay.decode(),
         accepted_at.decode(),
     )

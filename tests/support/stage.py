@@ -45,12 +45,12 @@ class Stage:
         header: bytes | None = None,
         progress: str = "",
         job: str = "job-1",
-        lives_again: bool = False,
+        replay: str = "",
     ) -> Claimed:
         """Start one event, an answer "approve" if no body is given."""
         body = answer("approve") if body is None else body
         header = signature(body) if header is None else header
-        claimed = Claimed(job, f"execution-of-{job}", body, header, progress, 1, lives_again, "2026-11-22T00:00:00Z")
+        claimed = Claimed(job, f"execution-of-{job}", body, header, progress, 1, replay, "2026-11-22T00:00:00Z")
         self.dispatcher.start(claimed)
         return claimed
 

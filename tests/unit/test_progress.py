@@ -21,7 +21,10 @@ HOSTILE = {
     "a handler that is null": '{"a": null}',
     "a handler that is text": '{"a": "abc"}',
     "too few parts": '{"a": [1, 2]}',
-    "too many parts": '{"a": [1, 2, "done", 4]}',
+    "too many parts": '{"a": [1, 2, "done", 4, "", 6]}',
+    "a duration that is text": '{"a": [1, 2, "done", "x"]}',
+    "a duration without end": '{"a": [1, 2, "done", Infinity]}',
+    "a reason that is a number": '{"a": [1, 2, "done", 4, 5]}',
     "tries are text": '{"a": ["x", 0, "pending"]}',
     "tries are null": '{"a": [null, 0, "pending"]}',
     "tries are infinite": '{"a": [Infinity, 0, "pending"]}',
@@ -99,10 +102,3 @@ def test_the_next_try_is_the_earliest_pending_one() -> None:
 def test_failed_means_that_one_is_dead() -> None:
     assert made(a=(1, 0.0, "done"), b=(1, 0.0, "dead")).failed
     assert not made(a=(1, 0.0, "done"), b=(1, 0.0, "pending")).failed
-
-
-def test_starting_over_forgets_failures_and_keeps_successes() -> None:
-    progress = made(a=(2, 0.0, "done"), b=(3, 0.0, "dead"), c=(1, 9.0, "pending"))
-    progress.start_over()
-    assert progress == made(a=(2, 0.0, "done"))
-    assert progress.of("b") == HandlerProgress(0, 0.0, "pending")

@@ -2,14 +2,14 @@
 -- Close what has ended, promote what is due, claim what fits: one atomic step, so that a kill at any moment leaves an
 -- event either in line or claimed. Allowed to run when memory is full, since closing is what frees it.
 -- ARGV: worker, lease (ms), how many to claim, how many are in flight once these closings are done,
---       how long dead letters are kept (s), number of closings, then for every closing:
+--       number of closings, then for every closing:
 --       job id, execution id, verb, due (ms), progress, reason, error;
 --       then, only after a reply was lost: 'resync' and every claim (job:execution) the worker knows it holds.
 -- Verbs: done, retry (at `due`), dead, release (back into line, no try spent), unlane (let successors go on already).
 -- Returns {answers, claimed, suspended, alone, next due (ms) or -1}; an answer is 1, or 0 where the claim was no longer ours;
--- a claimed event is {job id, execution id, body, signature, progress, claims, lives again, accepted at}.
+-- a claimed event is {job id, execution id, body, signature, progress, claims, replay, accepted at}.
 
-local worker, lease, want, in_flight, keep = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local worker, lease, want, in_flight = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = now_ms()
 local held = WORKER .. worker .. ':executions'
 
@@ -25,10 +25,33 @@ local function give_up(job, execution, queue)
   return true
 end
 
-local count = {handled = 0, retried = 0, released = 0, lost = 0}
+local counted = {handled = 0, retried = 0, released = 0, lost = 0, forgotten = 0, milliseconds = 0}
+
+-- Note how long it took from its acceptance, in buckets whose bounds are powers of the fourth root of 2.
+local function note_latency(accepted_at)
+  local latency = math.max(1, now - (from_rq_time(accepted_at) or now))
+  local bucket = 'ms:' .. math.ceil(math.log(latency) / math.log(2) * 4)
+  counted[bucket] = (counted[bucket] or 0) + 1
+  counted.milliseconds = counted.milliseconds + math.floor(latency)
+end
+
+-- Keep of a handled event what tells what became of it.
+local function keep_handled(job, queue, progress, reason)
+  if KEEP_HANDLED == 0 then
+    redis.call('DEL', JOB .. job)
+    return
+  end
+  redis.call('HDEL', JOB .. job, 'lane', 'worker_name', 'last_heartbeat', 'crashes', 'enqueued_at',
+    unpack(KEEP_BODIES and {} or {'body', 'signature'}))
+  redis.call('HSET', JOB .. job, 'status', 'finished', 'ended_at', rq_time(now), 'progress', progress, 'reason', reason)
+  redis.call('EXPIRE', JOB .. job, KEEP_HANDLED)
+  redis.call('ZADD', FINISHED .. queue, now / 1000 + KEEP_HANDLED, job)
+  forget_expired(FINISHED, queue, now, 2)
+end
 
 local function close(job, execution, verb, due, progress, reason, err)
-  local queue, lane = unpack(redis.call('HMGET', JOB .. job, 'origin', 'lane'))
+  local queue, lane, accepted_at, replay =
+    unpack(redis.call('HMGET', JOB .. job, 'origin', 'lane', 'created_at', 'replay'))
   if verb == 'unlane' then
     if redis.call('EXISTS', EXECUTION .. job .. ':' .. execution) == 1 then
       leave_lane(job, lane or '')
@@ -37,39 +60,44 @@ local function close(job, execution, verb, due, progress, reason, err)
     return 1
   end
   if not give_up(job, execution, queue) or not queue then
-    count.lost = count.lost + 1
+    counted.lost = counted.lost + 1
     return 0
   end
   if verb == 'done' then
-    redis.call('DEL', JOB .. job)
+    keep_handled(job, queue, progress, reason)
     leave_lane(job, lane)
-    count.handled = count.handled + 1
+    counted.handled = counted.handled + 1
+    if not replay then
+      note_latency(accepted_at)
+    end
   elseif verb == 'dead' then
     redis.call('HSET', JOB .. job, 'progress', progress)
-    bury(job, queue, lane, now, tonumber(keep), reason, err)
+    bury(job, queue, lane, now, reason, err)
   elseif verb == 'retry' then
     redis.call('HSET', JOB .. job, 'status', 'scheduled', 'progress', progress, 'crashes', 0)
     redis.call('ZADD', SCHEDULED .. queue, tonumber(due) / 1000, job)
-    count.retried = count.retried + 1
+    counted.retried = counted.retried + 1
   else -- release
     redis.call('HSET', JOB .. job, 'progress', progress)
     line_up(job, queue, true)
-    count.released = count.released + 1
+    counted.released = counted.released + 1
   end
   return 1
 end
 
 local answers = {}
-for i = 7, 6 + tonumber(ARGV[6]) * 7, 7 do
+for i = 6, 5 + tonumber(ARGV[5]) * 7, 7 do
   answers[#answers + 1] = close(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
 end
-for name, number in pairs(count) do
-  if number > 0 then
-    redis.call('HINCRBY', COUNTERS, name, number)
+if #answers > 0 then
+  local surplus = kept(FINISHED) - KEEP_HANDLED_MAX
+  while surplus > counted.forgotten and counted.forgotten < 2 * #answers and forget_oldest(FINISHED) do
+    counted.forgotten = counted.forgotten + 1
   end
+  count(now, counted)
 end
-if count.handled > 0 then
-  redis.call('HINCRBY', WORKER .. worker, 'successful_job_count', count.handled)
+if counted.handled > 0 then
+  redis.call('HINCRBY', WORKER .. worker, 'successful_job_count', counted.handled)
 end
 
 -- Promote retries that are due; the next one's time tells the worker when to look again.
@@ -115,14 +143,14 @@ end
 
 local claimed = {}
 
--- {status, lane, queue, body, signature, progress, died at, accepted at}
+-- {status, lane, queue, body, signature, progress, died at, accepted at, replay}
 local function read(job)
   return redis.call('HMGET', JOB .. job, 'status', 'lane', 'origin', 'body', 'signature', 'progress', 'died_at',
-    'created_at')
+    'created_at', 'replay')
 end
 
 local function hand_over(job, execution, fields, claims)
-  claimed[#claimed + 1] = {job, execution, fields[4], fields[5] or '', fields[6] or '', claims, fields[7] and 1 or 0,
+  claimed[#claimed + 1] = {job, execution, fields[4], fields[5] or '', fields[6] or '', claims, fields[9] or '',
     fields[8] or ''}
 end
 
@@ -133,22 +161,22 @@ local function claim(job)
     return -- deleted from outside (`rq empty`, a dashboard)
   end
   if not fields[4] then
-    bury(job, queue, lane, now, tonumber(keep), 'not_an_event', 'a job that no receiver has written')
+    bury(job, queue, lane, now, 'not_an_event', 'a job that no receiver has written')
     return
   end
   if not has_turn(job, queue, fields[1], lane) then
     return
   end
   local execution = new_execution(worker)
-  if fields[7] then -- a dead letter that lives again
-    redis.call('HDEL', JOB .. job, 'died_at', 'reason', 'error', 'exc_info', 'ended_at', 'crashes')
-    redis.call('PERSIST', JOB .. job)
+  if fields[7] then -- a dead letter that was put into line from outside (`rq requeue`)
+    revive(job, cjson.encode({id = execution, reason = 'requeued'}), true)
+    fields = read(job)
   end
   hand_over(job, execution, fields, write_claim(job, execution, queue, worker, now))
 end
 
 -- A reply was lost on the way: hand over again what we claimed for this worker without its knowing.
-local closings_end = 6 + tonumber(ARGV[6]) * 7
+local closings_end = 5 + tonumber(ARGV[5]) * 7
 if ARGV[closings_end + 1] == 'resync' then
   local known = {}
   for i = closings_end + 2, #ARGV do

@@ -1,11 +1,10 @@
 #!lua flags=allow-oom
 -- Prove that a worker lives, and take back what dead workers held.
--- ARGV: worker, lease (ms), crashes after which an event is a dead letter, how long dead letters are kept (s),
+-- ARGV: worker, lease (ms), crashes after which an event is a dead letter,
 --       birth (1: the worker starts; 0: it goes on; -1: it ends), then field, value, … of its RQ record.
 -- Returns 1 if the worker's lease was unbroken (or it is new), 0 if others may have taken its events.
 
-local worker, lease, max_crashes, keep = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local birth = tonumber(ARGV[5])
+local worker, lease, max_crashes, birth = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = now_ms()
 
 local function is_gone(job)
@@ -31,10 +30,10 @@ local function take_back(job, execution)
   if not queue then
     return
   end
-  redis.call('HINCRBY', COUNTERS, 'taken_back', 1)
+  count(now, {taken_back = 1})
   local crashes = redis.call('HINCRBY', JOB .. job, 'crashes', 1)
   if crashes >= max_crashes then
-    bury(job, queue, lane or '', now, keep, 'worker_lost', 'its worker died ' .. crashes .. ' times')
+    bury(job, queue, lane or '', now, 'worker_lost', 'its worker died ' .. crashes .. ' times')
   elseif crashes == 1 then
     line_up(job, queue, true)
   else
@@ -70,7 +69,7 @@ end
 
 local known = redis.call('ZSCORE', LEASES, worker)
 redis.call('ZADD', LEASES, now + lease, worker)
-redis.call('HSET', WORKER .. worker, unpack(ARGV, 6))
+redis.call('HSET', WORKER .. worker, unpack(ARGV, 5))
 redis.call('EXPIRE', WORKER .. worker, math.ceil(lease / 1000) * 2 + 60)
 redis.call('SADD', WORKERS, WORKER .. worker)
 for _, queue in ipairs(PRIORITY_QUEUES) do
@@ -99,6 +98,21 @@ for _, queue in ipairs(PRIORITY_QUEUES) do
       leave_lane(first, lane)
       wake()
     end
+  end
+end
+
+-- What has been kept for its time goes although nothing else happens.
+for _, queue in ipairs(PRIORITY_QUEUES) do
+  forget_expired(FINISHED, queue, now, 100)
+  local expired = forget_expired(FAILED, queue, now, 100)
+  if expired > 0 then
+    count(now, {expired = expired})
+  end
+end
+-- A dead letter that was deleted from outside still counts in the sum of bytes: look at a few, others every time.
+for _, job in ipairs(redis.call('HRANDFIELD', DEAD, 10)) do
+  if redis.call('HGET', JOB .. job, 'status') ~= 'failed' then
+    unmeasure_dead(job)
   end
 end
 return (known or birth == 1) and 1 or 0

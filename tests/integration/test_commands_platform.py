@@ -1,0 +1,95 @@
+"""The commands that ask the platform, as processes against a local Hiloop: `deliveries` and `reconcile`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from receiver.client import HiloopClient
+from receiver.embedded import EmbeddedRedis, free_port
+from receiver.sandbox.harness import LocalHiloop
+from tests.conftest import StartProcess
+from tests.support.commands import run
+from tests.support.waiting import wait_until
+from tests.support.wire import API_KEY, SECRET, TOKEN
+
+AGENT = "deploy-bot"
+
+
+@pytest.fixture
+def port() -> int:
+    """Where the receiver will listen, once it is there."""
+    return free_port()
+
+
+@pytest.fixture
+def hiloop(port: int) -> Iterator[LocalHiloop]:
+    """A platform that has given up: all its deliveries have failed."""
+    url = f"http://127.0.0.1:{port}/webhooks/hiloop"
+    with LocalHiloop(webhook_url=url, token=TOKEN, secret=SECRET, api_key=API_KEY, speed=100_000.0) as hiloop:
+        with HiloopClient(API_KEY, AGENT, base_url=hiloop.url) as client:
+            session = client.create_session(title="Deploy?")
+            for _ in range(2):
+                client.send_message(session.id, content="Deploy?")
+            client.close_session(session.id)
+        wait_until(lambda: hiloop.admin.stats()["total"] > 0 and hiloop.admin.stats()["pending"] == 0, 20)
+        yield hiloop
+
+
+@pytest.fixture
+def env(hiloop: LocalHiloop, redis_server: EmbeddedRedis, redis_client: redis.Redis) -> dict[str, str]:
+    """A command's environment."""
+    return {
+        "REDIS_URL": redis_server.url,
+        "HILOOP_API_KEY": API_KEY,
+        "HILOOP_BASE_URL": hiloop.url,
+        "HILOOP_AGENT_NAME": AGENT,
+    }
+
+
+def test_deliveries_and_reconcile(
+    env: dict[str, str], hiloop: LocalHiloop, port: int, web_of: StartProcess, redis_server: EmbeddedRedis
+) -> None:
+    failed = run("deliveries", "list", "--status", "Failed", "--output", "json", env=env).rows
+    assert len(failed) == hiloop.admin.stats()["total"] > 0
+    table = run("deliveries", "list", env=env)
+    assert failed[0]["id"] in table.out
+    shown = run("deliveries", "show", failed[0]["id"], env=env)
+    assert "could not be reached" in shown.out
+    assert run("deliveries", "stats", "--output", "json", env=env).row["failed"] == len(failed)
+    assert "█" in run("deliveries", "stats", env=env).out
+
+    looked = run("reconcile", "--since", "1h", "--dry-run", "--output", "json", env=env).row
+    assert (looked["checked"], looked["left"], looked["asked"]) == (len(failed), len(failed), 0)
+
+    web_of(redis_server.url, {"PORT": str(port)})
+    first = run("deliveries", "retry", failed[0]["id"], "--yes", "--output", "json", env=env)
+    assert (first.code, first.row["retried"]) == (0, [failed[0]["id"]])
+    wait_until(lambda: hiloop.admin.stats()["delivered"] == 1)
+
+    done = run("reconcile", "--since", "1h", "--output", "json", env=env)
+    assert (done.code, done.row["complete"]) == (0, True)
+    assert (done.row["known"], done.row["asked"], done.row["arrived"]) == (1, len(failed) - 1, len(failed) - 1)
+    again = run("reconcile", "--since", "1h", "--output", "json", env=env).row
+    assert (again["known"], again["asked"]) == (len(failed), 0)
+    assert "arrived" in run("reconcile", env=env).out
+
+
+def test_what_cannot_arrive_is_told_and_not_asked_for_again_at_once(env: dict[str, str]) -> None:
+    first = run("reconcile", "--wait", "0", "--output", "json", env=env)
+    assert (first.code, first.row["asked"] > 0, first.row["arrived"]) == (1, True, 0)
+    again = run("reconcile", "--wait", "0", "--output", "json", env=env)
+    assert (again.code, again.row["asked"], again.row["left"]) == (1, 0, first.row["asked"])
+
+
+def test_exit_codes(env: dict[str, str]) -> None:
+    assert run("deliveries", "show", "dlv_nobody", env=env).code == 3
+    assert run("deliveries", "list", env={**env, "HILOOP_API_KEY": "hlp_" + "1" * 64}).code == 4
+    assert run("deliveries", "list", env={**env, "HILOOP_API_KEY": "hlp_prov_x"}).code == 4
+    assert run("deliveries", "list", env={**env, "HILOOP_BASE_URL": "http://127.0.0.1:1"}).code == 5
+    assert run("deliveries", "list", env={**env, "HILOOP_AGENT_NAME": ""}).code == 2
+    assert run("deliveries", "retry", env=env).code == 2
+    assert run("deliveries", "retry", "--failed", env=env).code == 2, "nobody is there to be asked"
+    assert run("reconcile", env={**env, "REDIS_URL": "redis://127.0.0.1:1/0"}).code == 5

@@ -1,0 +1,97 @@
+"""What `hiloop-receiver doctor` looks at in Redis."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import redis
+from redis.exceptions import RedisError
+
+from receiver.connections import connect
+from receiver.keeping import Keeping
+from receiver.settings import QueueSettings
+from workers.finding import Finding
+
+_OLDEST_REDIS: Final = (7, 0)  # scripts declare there whether they may run when memory is full
+_MOST_CONNECTIONS: Final = 0.8
+_MOST_MEMORY: Final = 0.75
+_SLOW_MS: Final = 10.0
+_CLOCK_SECONDS: Final = 2.0
+_PINGS: Final = 5
+
+
+def examine_redis(settings: QueueSettings, keeping: Keeping, *, release: bool) -> Iterator[Finding]:
+    """Version, memory, persistence, latency, clock and connections."""
+    try:
+        with connect(settings, timeout=5.0) as client:
+            told: dict[str, Any] = client.info()
+            latency = statistics.median(_ping_ms(client) for _ in range(_PINGS))
+            seconds, micros = client.time()
+            ahead = time.time() - (seconds + micros / 1e6)
+    except (RedisError, OSError) as error:
+        level = "problem" if release else "warning"
+        yield Finding(level, f"Redis cannot be reached: {type(error).__name__}", "check REDIS_URL and HILOOP_REDIS_TLS")
+        return
+    yield from _version(told)
+    yield from _memory(told, keeping)
+    if not told.get("aof_enabled"):
+        yield Finding(
+            "warning",
+            "Redis keeps no append-only file: what it has accepted is gone when it restarts",
+            "turn on persistence (appendonly yes), or choose a plan that has it",
+        )
+    yield from _connections(told)
+    if latency > _SLOW_MS:
+        yield Finding("warning", f"Redis takes {latency:.1f} ms to answer", "run it in the same region as the rest")
+    else:
+        yield Finding("ok", f"Redis answers within {latency:.1f} ms")
+    if abs(ahead) > _CLOCK_SECONDS:
+        yield Finding("warning", f"this clock and that of Redis differ by {abs(ahead):.1f} s", "let NTP set both")
+    else:
+        yield Finding("ok", "this clock and that of Redis agree")
+
+
+def _ping_ms(client: redis.Redis) -> float:
+    started = time.perf_counter()
+    client.ping()
+    return (time.perf_counter() - started) * 1000
+
+
+def _version(told: Mapping[str, Any]) -> Iterator[Finding]:
+    version = str(told.get("redis_version", "0"))
+    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_REDIS:
+        yield Finding("problem", f"Redis {version} is too old", "use Redis 7.0 or Valkey 7.2, or newer")
+    else:
+        yield Finding("ok", f"{told.get('server_name', 'redis')} {told.get('valkey_version', version)}")
+
+
+def _memory(told: Mapping[str, Any], keeping: Keeping) -> Iterator[Finding]:
+    limit, used = int(told.get("maxmemory", 0)), int(told.get("used_memory", 0))
+    if not limit:
+        return
+    policy = told.get("maxmemory_policy")
+    if policy != "noeviction":
+        yield Finding("problem", f"maxmemory-policy is {policy}: events could vanish", "set it to noeviction")
+    share = used / limit
+    level = "warning" if share > _MOST_MEMORY else "ok"
+    mend = "take a larger plan, or keep less: HILOOP_KEEP_HANDLED, HILOOP_KEEP_DEAD" if level == "warning" else ""
+    yield Finding(level, f"Redis uses {share:.0%} of {limit / 1024**2:.0f} MB", mend)
+    if keeping.dead_bytes > limit / 2:
+        yield Finding(
+            "warning",
+            f"dead letters may take {keeping.dead_bytes / 1024**2:.0f} MB, more than half of Redis",
+            f"set HILOOP_KEEP_DEAD_BYTES={limit // 4 // 1024**2 or 1}mb",
+        )
+
+
+def _connections(told: Mapping[str, Any]) -> Iterator[Finding]:
+    most, now = int(told.get("maxclients", 0)), int(told.get("connected_clients", 0))
+    if not most:
+        return
+    if now > most * _MOST_CONNECTIONS:
+        yield Finding("warning", f"{now} of {most} connections to Redis are used", "run fewer processes")
+    else:
+        yield Finding("ok", f"{now} of {most} connections to Redis are used")
