@@ -45,9 +45,7 @@ def run_doctor(
     return 1 if any(finding.level == "problem" for finding in findings) else 0
 
 
-def examine(
-    environment: Mapping[str, str], *, release: bool, webhook: str | None = None
-) -> Iterator[Finding]:
+def examine(environment: Mapping[str, str], *, release: bool, webhook: str | None = None) -> Iterator[Finding]:
     """Look at settings, keys, handlers, Redis, the platform and the webhook, one finding after the other."""
     web = yield from _settings("web", WebSettings.from_environment, environment)
     worker = yield from _settings("worker", WorkerSettings.from_environment, environment)

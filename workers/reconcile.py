@@ -153,9 +153,7 @@ class Reconciliation:
             watch(report)
         return report, asked
 
-    def _wait(
-        self, report: Report, asked: set[str], deadline: float, watch: Callable[[Report], None]
-    ) -> Report:
+    def _wait(self, report: Report, asked: set[str], deadline: float, watch: Callable[[Report], None]) -> Report:
         if asked:
             self._redis.hincrby(self._layout.own("counters"), "asked_again", len(asked))
         while asked:

@@ -225,9 +225,7 @@ def _handlers_named(chosen: list[StoredEvent], pattern: str | None) -> list[str]
 
 def _tell(outcome: Outcome, what: str, output: str) -> None:
     if output == "json":
-        print_json(
-            {"id": outcome.id, "done": outcome.done, "gone": outcome.gone, "without_body": outcome.without_body}
-        )
+        print_json({"id": outcome.id, "done": outcome.done, "gone": outcome.gone, "without_body": outcome.without_body})
     else:
         click.echo(f"{outcome.done} {what}; {outcome.id}")
         if outcome.gone:
