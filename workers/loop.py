@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from workers.dispatch import Claimed, Dispatcher
+from workers.claims import Claimed
+from workers.dispatch import Dispatcher
 
 logger = logging.getLogger("hiloop.worker")
 

@@ -16,8 +16,9 @@ from receiver.errors import ConfigurationError
 from receiver.keyring import KeyPair, Keyring
 from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
+from workers.claims import Closing
 from workers.clients import Clients
-from workers.dispatch import Closing, Dispatcher
+from workers.dispatch import Dispatcher
 from workers.reconciler import Reconciler
 from workers.registry import Registry, registry
 from workers.worker import HiloopWorker

@@ -28,7 +28,8 @@ from rq.worker import BaseWorker
 
 from receiver.scripts import load_script
 from receiver.settings import WorkerSettings
-from workers.dispatch import Claimed, Closing, Dispatcher
+from workers.claims import Claimed, Closing
+from workers.dispatch import Dispatcher
 from workers.loop import HandlerLoop
 from workers.wakeup import Wakeup
 

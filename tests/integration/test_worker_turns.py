@@ -16,7 +16,7 @@ from receiver.settings import WorkerSettings
 from tests.support.scripts import LAYOUT, Scripts
 from tests.support.wire import API_KEY, SECRET
 from workers import OpenedEvent, Registry
-from workers.dispatch import Claimed
+from workers.claims import Claimed
 from workers.run import make_worker
 from workers.worker import HiloopWorker
 

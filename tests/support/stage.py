@@ -11,8 +11,9 @@ from receiver.keyring import Keyring
 from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
 from tests.support.wire import AGENT, API_KEY, SECRET, answer, signature
+from workers.claims import Claimed, Closing
 from workers.clients import Clients
-from workers.dispatch import Claimed, Closing, Dispatcher
+from workers.dispatch import Dispatcher
 from workers.registry import Registry
 
 NOW = 1_800_000_000.0

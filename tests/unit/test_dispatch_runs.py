@@ -10,7 +10,7 @@ from unittest.mock import ANY
 from tests.support.stage import NOW, Stage, until
 from tests.support.wire import answer
 from workers import OpenedEvent, Registry
-from workers.dispatch import Closing
+from workers.claims import Closing
 
 
 class Handlers:
