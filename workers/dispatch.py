@@ -55,7 +55,8 @@ class Dispatcher:
     """Runs claimed events.
 
     ``report`` takes every `Closing`. ``concurrency`` bounds the threads. ``timeout`` in seconds. ``clients``
-    gives handlers a client of Hiloop's API. ``clock`` is seconds since the epoch.
+    gives handlers a client of Hiloop's API. ``clock`` is seconds since the epoch. ``cancel_grace``: seconds
+    a handler that was cancelled may take to end.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Dispatcher:
         report: Callable[[Closing], None],
         clients: Clients,
         clock: Callable[[], float] = time.time,
+        cancel_grace: float = CANCEL_GRACE,
     ) -> None:
         self.registry = registry
         self.keyring = keyring
@@ -79,6 +81,7 @@ class Dispatcher:
         self.threads = anyio.CapacityLimiter(concurrency)
         self.clients = clients
         self.clock = clock
+        self.cancel_grace = cancel_grace
         self._report = report
         self._runs: dict[str, _Run] = {}
 
@@ -278,7 +281,7 @@ class _Attempt:
     def _expire(self) -> None:
         self._timed_out = True
         self._task.cancel()
-        self._deadline = asyncio.get_running_loop().call_later(CANCEL_GRACE, self._abandon)
+        self._deadline = asyncio.get_running_loop().call_later(self._dispatcher.cancel_grace, self._abandon)
 
     def _abandon(self) -> None:
         self._end_timeout("ignores its cancellation; its slot is free")

@@ -13,7 +13,7 @@ from receiver.settings import WorkerSettings
 from tests.support.wire import AGENT, API_KEY, SECRET, answer, signature
 from workers.claims import Claimed, Closing
 from workers.clients import Clients
-from workers.dispatch import Dispatcher
+from workers.dispatch import CANCEL_GRACE, Dispatcher
 from workers.registry import Registry
 
 NOW = 1_800_000_000.0
@@ -37,6 +37,7 @@ class Stage:
             report=self.closings.append,
             clients=Clients(WorkerSettings(api_key=API_KEY, agent_name="default-bot"), [AGENT]),
             clock=lambda: self.now,
+            cancel_grace=options.get("cancel_grace", CANCEL_GRACE),
         )
 
     def start(

@@ -223,11 +223,7 @@ def test_a_handler_that_fails_when_it_is_cancelled_has_failed(caplog: pytest.Log
     assert CANARY not in caplog.text + repr(closing)
 
 
-def test_a_handler_that_ignores_its_cancellation_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("workers.dispatch.CANCEL_GRACE", 0.02)
-
+def test_a_handler_that_ignores_its_cancellation_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         freed = asyncio.Event()
 
@@ -239,7 +235,7 @@ def test_a_handler_that_ignores_its_cancellation_is_given_up(
                     continue
             raise RuntimeError(CANARY)
 
-        stage = Stage(one_handler(stubborn), timeout=0.01)
+        stage = Stage(one_handler(stubborn), timeout=0.01, cancel_grace=0.02)
         closing = await stage.finish()
         assert (closing.verb, closing.reason) == ("dead", "timeout")
         others = asyncio.all_tasks() - {asyncio.current_task()}
