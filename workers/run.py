@@ -18,7 +18,7 @@ from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
 from workers.claims import Closing
 from workers.clients import Clients
-from workers.dispatch import Dispatcher
+from workers.dispatch import Dispatcher, describe
 from workers.reconciler import Reconciler
 from workers.registry import Registry, registry
 from workers.worker import HiloopWorker
@@ -57,7 +57,11 @@ def import_handlers(settings: WorkerSettings) -> Registry:
             where = "in this folder or installed" if missing == name else f"imported by {name}"
             problems.append(f"HILOOP_HANDLERS names {name}, but there is no module {missing} {where}")
         except Exception as error:  # noqa: BLE001  # a user's module may raise anything
-            problems.append(f"HILOOP_HANDLERS names {name}, which fails when imported: {type(error).__name__}: {error}")
+            # Not the error's text, which may quote a password out of the user's own settings.
+            problems.append(
+                f"HILOOP_HANDLERS names {name}, which fails when imported: {describe(error)}; "
+                f"`python -c 'import {name}'` shows all of it"
+            )
     if not problems and not len(registry):
         names = ", ".join(settings.handlers)
         problems.append(f"HILOOP_HANDLERS names {names}, which registers no handler; decorate one with @on_response()")
