@@ -16,6 +16,7 @@ from receiver.errors import ConfigurationError
 from receiver.keyring import KeyPair, Keyring
 from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
+from workers.background import BackgroundTask
 from workers.claims import Closing
 from workers.clients import Clients
 from workers.dispatch import Dispatcher, describe
@@ -93,22 +94,23 @@ def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
     return HiloopWorker(settings, connect(settings, timeout=REDIS_TIMEOUT, retries=0), make_dispatcher)
 
 
-def start_reconciler(settings: WorkerSettings) -> Reconciler | None:
-    """Compare with the platform in the background, where there is an API key and it is not switched off."""
-    if not settings.api_key or not settings.reconcile:
-        return None
-    reconciler = Reconciler(settings, connect(settings, timeout=REDIS_TIMEOUT), list(keyring_of(settings)))
-    reconciler.start()
-    return reconciler
+def background_tasks(settings: WorkerSettings) -> list[BackgroundTask]:
+    """What the settings want done beside the events. Comparing with the platform needs an API key."""
+    tasks: list[BackgroundTask] = []
+    if settings.api_key and settings.reconcile:
+        tasks.append(Reconciler(settings, connect(settings, timeout=REDIS_TIMEOUT), list(keyring_of(settings))))
+    return tasks
 
 
 def run_worker(settings: WorkerSettings) -> NoReturn:
     """Run a worker until it is told to stop, then end this process: 0 if nothing was left in flight."""
     worker = make_worker(settings, import_handlers(settings))
-    reconciler = start_reconciler(settings)
+    tasks = background_tasks(settings)
+    for task in tasks:
+        task.start()
     done = worker.work()
-    if reconciler is not None:
-        reconciler.stop()
+    for task in tasks:
+        task.stop()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
