@@ -66,17 +66,22 @@ def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
     return app
 
 
-def from_environment() -> ReceiverApp:
-    """The application of one web process, set up from the environment; what uvicorn is told to load."""
-    settings = WebSettings.from_environment(os.environ)
-    set_up_logs(settings.log_level)
-    inbox = RedisInbox(
+def open_inbox(settings: WebSettings) -> RedisInbox:
+    """The inbox in the Redis that the settings name; connects when it is first used."""
+    return RedisInbox(
         connect_async(settings, timeout=ACCEPT_TIMEOUT),
         settings.layout,
         timeout=ACCEPT_TIMEOUT,
         dedup_window=settings.dedup_window,
         ordered=settings.ordered,
     )
+
+
+def from_environment() -> ReceiverApp:
+    """The application of one web process, set up from the environment; what uvicorn is told to load."""
+    settings = WebSettings.from_environment(os.environ)
+    set_up_logs(settings.log_level)
+    inbox = open_inbox(settings)
     app = create_app(settings, inbox)
 
     @asynccontextmanager

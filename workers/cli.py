@@ -22,6 +22,7 @@ _ELSEWHERE: Final = {
     "events": ("workers.commands.events", "events"),
     "deliveries": ("workers.commands.deliveries", "deliveries"),
     "reconcile": ("workers.commands.deliveries", "reconcile"),
+    "listen": ("workers.commands.listen", "listen"),
     "status": ("workers.commands.status", "status"),
     "keys": ("workers.commands.keys", "keys"),
     "handlers": ("workers.commands.handlers", "handlers"),
