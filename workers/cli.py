@@ -56,7 +56,11 @@ class _Commands(click.Group):
             sys.exit(EXIT_FAILED)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+# Click leaves colours out where there is no terminal; NO_COLOR it does not know (https://no-color.org).
+_CONTEXT: Final = {"help_option_names": ["-h", "--help"], "color": False if os.environ.get("NO_COLOR") else None}
+
+
+@click.group(cls=_Commands, context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="hiloop-receiver")
 def main() -> None:
     """Receive Hiloop's webhooks and act on what humans decide."""

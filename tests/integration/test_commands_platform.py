@@ -84,6 +84,29 @@ def test_what_cannot_arrive_is_told_and_not_asked_for_again_at_once(env: dict[st
     assert (again.code, again.row["asked"], again.row["left"]) == (1, 0, first.row["asked"])
 
 
+def test_what_only_others_got_is_not_missing_here(
+    env: dict[str, str], hiloop: LocalHiloop, redis_server: EmbeddedRedis
+) -> None:
+    (ours,) = hiloop.admin.webhooks()
+    theirs = hiloop.admin.add_webhook("http://127.0.0.1:9/theirs", secret="of-theirs", event_types=["session.archived"])
+    with HiloopClient(API_KEY, AGENT, base_url=hiloop.url) as client:
+        client.archive_session(client.list_sessions().items[0].id)
+    hiloop.admin.wait_until_settled()
+    looked = ("reconcile", "--dry-run", "--output", "json")
+    every = run(*looked, env=env)
+    assert (every.row["webhooks"], "--webhook" in every.err) == (2, True)
+    mine = run(*looked, "--webhook", ours["id"], env=env)
+    assert (mine.row["webhooks"], mine.row["left"], "--webhook" in mine.err) == (1, every.row["left"], False)
+    others = run(*looked, env={**env, "HILOOP_WEBHOOK_ID": f"{theirs['id']}, none-such"})
+    assert (others.row["webhooks"], others.row["checked"]) == (1, 1)
+    hiloop.admin.remove_webhook(ours["id"])
+    with HiloopClient(API_KEY, AGENT, base_url=hiloop.url) as client:
+        client.archive_session(client.create_session(title="For them").id)
+    hiloop.admin.wait_until_settled()
+    again = run(*looked, "--webhook", ours["id"], env=env)
+    assert again.row == mine.row, "what they alone got is not missing here"
+
+
 def test_exit_codes(env: dict[str, str]) -> None:
     assert run("deliveries", "show", "dlv_nobody", env=env).code == 3
     assert run("deliveries", "list", env={**env, "HILOOP_API_KEY": "hlp_" + "1" * 64}).code == 4

@@ -19,6 +19,7 @@ from workers.commands.edge import (
     open_client,
     open_queue,
     output_option,
+    webhook_option,
     yes_option,
 )
 from workers.commands.output import ago, cell, console, print_fields, print_json, print_rows
@@ -179,29 +180,36 @@ def retry(
     epilog="""\b
 Examples:
   hiloop-receiver reconcile --since 6h
-  hiloop-receiver reconcile --since 7d --dry-run"""
+  hiloop-receiver reconcile --since 7d --dry-run
+  hiloop-receiver reconcile --webhook 3f2b8c1e-…      where other endpoints get the same events"""
 )
 @agent_option
+@webhook_option
 @click.option("--since", type=Seconds(), default="6h", show_default=True, help="How far back.")
 @click.option("--wait", type=Seconds(), default="60s", show_default=True, help="Wait so long for arrivals.")
 @click.option("--budget", type=click.IntRange(1), default=1000, show_default=True, help="Ask for at most so many.")
 @dry_run_option
 @output_option
 @explained
-def reconcile(*, agent: str | None, since: float, wait: float, budget: int, dry_run: bool, output: str) -> None:
+def reconcile(
+    *, agent: str | None, webhooks: tuple[str, ...], since: float, wait: float, budget: int, dry_run: bool, output: str
+) -> None:
     """Find what Hiloop sent and we lack, have it sent again, and wait until it has arrived.
 
     Run it as often as you like: what has arrived is not asked for again. Workers do the same every few minutes.
     """
     connection, layout = open_queue()
     with open_client(agent) as client:
-        report = Reconciliation(client, connection, layout).run(
+        report = Reconciliation(client, connection, layout, webhooks=webhooks).run(
             since=timedelta(seconds=since), wait=wait, budget=budget, dry_run=dry_run
         )
     if output == "json":
         print_json(report.as_json())
     else:
         print_fields(_told(report, dry_run=dry_run))
+    if report.webhooks > 1 and not webhooks:
+        hint = f"These went to {report.webhooks} webhooks; if some lead elsewhere, name ours: --webhook ID"
+        click.secho(f"{hint} (`hiloop-receiver deliveries show` tells it).", dim=True, err=True)
     if not dry_run and not report.complete:
         why = f"Hiloop stopped us ({report.stopped})" if report.stopped else "not everything has arrived"
         raise Failure(why, "run it again in a while; `hiloop-receiver deliveries list` shows the rest", FAILED)
@@ -234,4 +242,5 @@ def _print_deliveries(found: list[WebhookDelivery] | tuple[WebhookDelivery, ...]
         )
         for one in found
     ]
-    print_rows(("id", "status", "type", "event", "tries", "last answer", "created", "next try"), rows)
+    columns = ("id", "status", "type", "event", "tries", "last answer", "created", "next try")
+    print_rows(columns, rows, spare=("event", "type", "next try", "tries", "created"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -152,7 +153,7 @@ def replay(
     if not _announce("Replay", chosen, yes=yes, dry_run=dry_run, output=output):
         return
     names = _handlers_named(chosen, wanted.handler)
-    with progress("Replaying", len(chosen)) as watch:
+    with progress("Replaying", len(chosen)) as watch, _interruptible(wanted.status):
         outcome = replays.run(chosen, reason=why, handlers=names, rate=rate, watch=watch)
     _tell(outcome, "put back into line", output)
 
@@ -177,7 +178,7 @@ def discard(
     chosen = _choose(Ledger(connection, layout), replays, wanted, event_ids, limit, every=every)
     if not _announce("Discard", chosen, yes=yes, dry_run=dry_run, output=output):
         return
-    with progress("Discarding", len(chosen)) as watch:
+    with progress("Discarding", len(chosen)) as watch, _interruptible(wanted.status):
         outcome = replays.discard(chosen, watch=watch)
     _tell(outcome, "discarded", output)
 
@@ -217,6 +218,18 @@ def _announce(verb: str, chosen: list[StoredEvent], *, yes: bool, dry_run: bool,
     return not dry_run
 
 
+@contextmanager
+def _interruptible(status: str) -> Iterator[None]:
+    """Ctrl-C ends the command with what to do next."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        hint = "the same command goes on with those that are left"
+        if status == "handled":
+            hint += "; --until leaves out what has been handled again since"
+        raise Failure("interrupted: some were done, the others are as they were", hint, FAILED) from None
+
+
 def _handlers_named(chosen: list[StoredEvent], pattern: str | None) -> list[str]:
     if pattern is None:
         return []
@@ -248,7 +261,8 @@ def _print_events(found: list[StoredEvent]) -> None:
         )
         for event in found
     ]
-    print_rows(("id", "status", "type", "agent", "session", "accepted", "reason"), rows)
+    columns = ("id", "status", "type", "agent", "session", "accepted", "reason")
+    print_rows(columns, rows, spare=("session", "status", "agent", "type", "accepted"))
 
 
 def _print_event(event: StoredEvent) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from receiver.ledger import Ledger, Status, WorkerState
 from workers.commands.edge import Seconds, explained, open_queue, output_option
@@ -80,13 +81,14 @@ def _table(now: Status) -> Table:
     return table
 
 
-def _worker(worker: WorkerState) -> Table:
-    line = Table.grid(padding=(0, 2))
-    line.add_row(
-        cell(worker.name[:8]),
-        cell(f"{worker.hostname}:{worker.pid}"),
-        cell(worker.state),
-        cell(f"{worker.in_flight} of {worker.concurrency} in flight"),
-        cell(f"{worker.handled} handled"),
+def _worker(worker: WorkerState) -> Text:
+    return Text("  ").join(
+        cell(text)
+        for text in (
+            worker.name[:8],
+            f"{worker.hostname}:{worker.pid}",
+            f"{worker.state:<9}",
+            f"{worker.in_flight} of {worker.concurrency} in flight",
+            f"{worker.handled} handled",
+        )
     )
-    return line
