@@ -41,7 +41,12 @@ def deliveries() -> None:
     """What Hiloop has tried to deliver to us. Needs HILOOP_API_KEY and an agent."""
 
 
-@deliveries.command("list")
+@deliveries.command(
+    "list",
+    epilog="""\b
+Example:
+  hiloop-receiver deliveries list --status Failed --since 1d""",
+)
 @agent_option
 @click.option("--status", type=click.Choice(_STATUSES), help="Only these.")
 @click.option("--since", type=Moment(), help="Created at or after: 2h (ago), or 2026-11-22T13:30Z.")
@@ -66,7 +71,11 @@ def list_deliveries(
     _print_deliveries(found)
 
 
-@deliveries.command()
+@deliveries.command(
+    epilog="""\b
+Example:
+  hiloop-receiver deliveries show dlv_01J…"""
+)
 @click.argument("delivery_id")
 @agent_option
 @output_option
@@ -96,7 +105,11 @@ def show(*, delivery_id: str, agent: str | None, output: str) -> None:
     )
 
 
-@deliveries.command()
+@deliveries.command(
+    epilog="""\b
+Example:
+  hiloop-receiver deliveries stats --agent deploy-bot"""
+)
 @agent_option
 @output_option
 @explained
@@ -127,7 +140,12 @@ def stats(*, agent: str | None, output: str) -> None:
     )
 
 
-@deliveries.command()
+@deliveries.command(
+    epilog="""\b
+Examples:
+  hiloop-receiver deliveries retry dlv_01J…
+  hiloop-receiver deliveries retry --failed --since 6h --yes"""
+)
 @click.argument("delivery_ids", nargs=-1)
 @agent_option
 @click.option("--failed", is_flag=True, help="All that have failed.")

@@ -67,7 +67,13 @@ def _filtered(statuses: tuple[str, ...]) -> Callable[[Callable[..., None]], Call
     return decorate
 
 
-@events.command("list")
+@events.command(
+    "list",
+    epilog="""\b
+Examples:
+  hiloop-receiver events list --since 2h
+  hiloop-receiver events list --status handled --agent 'deploy-*' --output json""",
+)
 @_filtered(tuple(STATUSES))
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Show at most so many.")
 @click.option("--all", "every", is_flag=True, help="Show all that match.")
@@ -89,7 +95,11 @@ def list_events(*, wanted: Filter, limit: int, every: bool, output: str) -> None
             click.secho(f"The first {limit}; --all shows all that match.", dim=True, err=True)
 
 
-@events.command()
+@events.command(
+    epilog="""\b
+Example:
+  hiloop-receiver events show evt_01J…"""
+)
 @click.argument("event_id")
 @output_option
 @explained
@@ -123,7 +133,13 @@ def _acting(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@events.command()
+@events.command(
+    epilog="""\b
+Examples:
+  hiloop-receiver events replay evt_01J…
+  hiloop-receiver events replay --reason unknown_key --dry-run
+  hiloop-receiver events replay --handler handlers.deploy --since 1d --rate 10 --yes"""
+)
 @_acting
 @_filtered(("failed", "handled"))
 @click.option("--why", default="", help="A word for handlers and logs: event.replay.reason.")
@@ -158,7 +174,12 @@ def replay(
     _tell(outcome, "put back into line", output)
 
 
-@events.command()
+@events.command(
+    epilog="""\b
+Examples:
+  hiloop-receiver events discard evt_01J…
+  hiloop-receiver events discard --type webhook.test"""
+)
 @_acting
 @_filtered(("failed",))
 @explained

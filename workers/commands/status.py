@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import asdict
 
 import click
@@ -31,26 +32,28 @@ Examples:
 def status(*, watch: bool, every: float, output: str) -> None:
     """Show queue, workers, rates and latencies (from POST to handled, over the last minutes)."""
     ledger = Ledger(*open_queue())
-    if output == "json":
-        while True:
-            print_json(_as_json(ledger.status()))
-            if not watch:
-                return
-            time.sleep(every)
+    now = ledger.status()
     if not watch:
-        console().print(_table(ledger.status()))
+        if output == "json":
+            print_json(asdict(now))
+        else:
+            console().print(_table(now))
         return
-    try:
-        with Live(_table(ledger.status()), console=console(), auto_refresh=False) as live:
-            while True:
-                time.sleep(every)
-                live.update(_table(ledger.status()), refresh=True)
-    except KeyboardInterrupt:
-        return
+    with suppress(KeyboardInterrupt):
+        _watch(ledger, now, every, as_json=output == "json")
 
 
-def _as_json(now: Status) -> dict[str, object]:
-    return asdict(now)
+def _watch(ledger: Ledger, now: Status, every: float, *, as_json: bool) -> None:
+    """Show it for ever; on the screen in one place."""
+    if as_json:
+        while True:
+            print_json(asdict(now))
+            time.sleep(every)
+            now = ledger.status()
+    with Live(_table(now), console=console(), auto_refresh=False) as live:
+        while True:
+            time.sleep(every)
+            live.update(_table(ledger.status()), refresh=True)
 
 
 def _table(now: Status) -> Table:
