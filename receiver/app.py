@@ -69,7 +69,7 @@ def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
 def from_environment() -> ReceiverApp:
     """The application of one web process, set up from the environment; what uvicorn is told to load."""
     settings = WebSettings.from_environment(os.environ)
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, settings.log_format)
     inbox = RedisInbox(
         connect_async(settings, timeout=ACCEPT_TIMEOUT),
         settings.layout,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -28,10 +27,11 @@ from receiver.errors import (
 )
 from receiver.events import Event
 from receiver.inbox import Accepted, Inbox
+from receiver.logs import get_logger
 from receiver.settings import WebSettings
 from receiver.signature import verify_bearer, verify_signature
 
-logger = logging.getLogger("hiloop.ingest")
+logger = get_logger()
 
 RETRY_AFTER_SECONDS: Final = 5
 _STATUS: Final = {Accepted.NEW: 202, Accepted.DUPLICATE: 200}
@@ -62,10 +62,10 @@ class WebhookEndpoint:
             status, body = await self._answer(scope, receive)
             await _respond(send, status, body)
         except RequestError as error:
-            logger.info("refused: status=%d code=%s", error.status, error.code)
+            logger.info("refused", status=error.status, code=error.code)
             await _respond_error(send, error)
         except _Disconnected:
-            logger.info("refused: the sender went away")
+            logger.info("refused", code="sender_went_away")
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
         if scope["method"] != "POST":
@@ -79,17 +79,17 @@ class WebhookEndpoint:
         if event.created_at is not None and self._clock() - event.created_at > self._window:
             raise StaleEvent("the event is older than the deduplication window")
         accepted = await self._inbox.accept(event, body, signature)
-        if logger.isEnabledFor(logging.INFO):
-            logger.info(
-                "%s: event=%s type=%r session=%r bytes=%d verified_ms=%.2f queued_ms=%.2f",
-                accepted.value,
-                event.id,
-                event.type,
-                event.session_id,
-                len(body),
-                (verified - received) * 1000,
-                (time.perf_counter() - verified) * 1000,
-            )
+        logger.info(
+            accepted.value,
+            event_id=event.id,
+            type=event.type,
+            session_id=event.session_id,
+            agent=event.agent_name,
+            delivery_id=event.delivery_id,
+            bytes=len(body),
+            verified_ms=(verified - received) * 1000,
+            queued_ms=(time.perf_counter() - verified) * 1000,
+        )
         return _STATUS[accepted], b'{"status":"%s","id":"%s"}' % (accepted.value.encode(), event.id.encode())
 
     async def _read_body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:

@@ -14,17 +14,16 @@ from receiver.connections import connect
 from receiver.envelope import has_aes
 from receiver.errors import ConfigurationError
 from receiver.keyring import KeyPair, Keyring
+from receiver.places import describe
 from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
 from workers.background import BackgroundTask
 from workers.claims import Closing
 from workers.clients import Clients
-from workers.dispatch import Dispatcher, describe
+from workers.dispatch import Dispatcher
 from workers.reconciler import Reconciler
 from workers.registry import Registry, registry
 from workers.worker import HiloopWorker
-
-logger = logging.getLogger("hiloop.worker")
 
 # A command to Redis that hangs longer than this is given up, and asked about again.
 REDIS_TIMEOUT = 5.0
@@ -78,7 +77,7 @@ def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
     keyring = keyring_of(settings)
     clients = Clients(settings, list(keyring))
 
-    def make_dispatcher(report: Callable[[Closing], None]) -> Dispatcher:
+    def make_dispatcher(report: Callable[[Closing], None], worker: str) -> Dispatcher:
         return Dispatcher(
             handlers,
             keyring=keyring,
@@ -88,6 +87,7 @@ def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
             concurrency=settings.concurrency,
             report=report,
             clients=clients,
+            worker=worker,
         )
 
     # No retries below: a claim that is sent twice would lose the first one's events until a resync.
