@@ -37,8 +37,11 @@ class Accepted(Enum):
 class Inbox(Protocol):
     """Where the endpoint puts verified events."""
 
-    async def accept(self, event: Event, body: bytes, signature: bytes) -> Accepted:
-        """Make ``event`` durable. Raises `QueueUnavailable`, and then the event may or may not be in the queue."""
+    async def accept(self, event: Event, body: bytes, signature: bytes, traceparent: str = "") -> Accepted:
+        """Make ``event`` durable. Raises `QueueUnavailable`, and then the event may or may not be in the queue.
+
+        ``traceparent``: the step of its trace that workers go on from, or empty.
+        """
         ...
 
     async def ping(self) -> None:
@@ -74,10 +77,10 @@ class RedisInbox:
         self._waiting: deque[_Entry] = deque()
         self._committer: asyncio.Task[None] | None = None
 
-    async def accept(self, event: Event, body: bytes, signature: bytes) -> Accepted:
+    async def accept(self, event: Event, body: bytes, signature: bytes, traceparent: str = "") -> Accepted:
         """See `Inbox.accept`."""
         answer: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._waiting.append((self._arguments(event, body, signature), answer))
+        self._waiting.append(((*self._arguments(event, body, signature), traceparent), answer))
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all())
         return await answer

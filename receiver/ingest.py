@@ -30,6 +30,7 @@ from receiver.inbox import Accepted, Inbox
 from receiver.logs import get_logger
 from receiver.settings import WebSettings
 from receiver.signature import verify_bearer, verify_signature
+from receiver.tracing import Step, Tracing
 
 logger = get_logger()
 
@@ -50,10 +51,18 @@ def _utc_now() -> datetime:
 class WebhookEndpoint:
     """Answers `POST /webhooks/hiloop` as the wire contract's table says."""
 
-    def __init__(self, settings: WebSettings, inbox: Inbox, *, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(
+        self,
+        settings: WebSettings,
+        inbox: Inbox,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._settings = settings
         self._inbox = inbox
         self._clock = clock
+        self._tracing = tracing
         self._window = timedelta(seconds=settings.dedup_window)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +87,8 @@ class WebhookEndpoint:
         verified = time.perf_counter()
         if event.created_at is not None and self._clock() - event.created_at > self._window:
             raise StaleEvent("the event is older than the deduplication window")
-        accepted = await self._inbox.accept(event, body, signature)
+        step = self._begin(event, len(body), verified - received, headers)
+        accepted = await self._accept(event, body, signature, step)
         logger.info(
             accepted.value,
             event_id=event.id,
@@ -89,8 +99,26 @@ class WebhookEndpoint:
             bytes=len(body),
             verified_ms=(verified - received) * 1000,
             queued_ms=(time.perf_counter() - verified) * 1000,
+            trace_id=step.trace_id if step else None,
         )
         return _STATUS[accepted], b'{"status":"%s","id":"%s"}' % (accepted.value.encode(), event.id.encode())
+
+    def _begin(self, event: Event, size: int, seconds: float, headers: dict[bytes, bytes]) -> Step | None:
+        if self._tracing is None:
+            return None
+        sender = headers.get(b"traceparent", b"")
+        return self._tracing.accepting(event, size=size, seconds=seconds, sender=sender)
+
+    async def _accept(self, event: Event, body: bytes, signature: bytes, step: Step | None) -> Accepted:
+        if step is None:
+            return await self._inbox.accept(event, body, signature)
+        try:
+            accepted = await self._inbox.accept(event, body, signature, step.traceparent)
+        except BaseException as error:
+            step.end("refused", type(error).__name__)
+            raise
+        step.end(accepted.value)
+        return accepted
 
     async def _read_body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":

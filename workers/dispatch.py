@@ -23,6 +23,7 @@ from receiver.layout import event_id
 from receiver.logs import get_logger
 from receiver.places import describe
 from receiver.retry import RetryPolicy
+from receiver.tracing import Tracing
 from workers.claims import Claimed, Closing
 from workers.clients import Clients
 from workers.job import open_job
@@ -30,6 +31,7 @@ from workers.opened import OpenedEvent
 from workers.progress import Progress
 from workers.registry import RESPONSE_TYPE, Handler, Registry
 from workers.replayed import read_replay
+from workers.traced import TracedClaims
 
 logger = get_logger()
 
@@ -56,7 +58,8 @@ class Dispatcher:
     """Runs claimed events.
 
     ``report`` takes every `Closing`. ``concurrency`` bounds the threads. ``timeout`` in seconds. ``clients``
-    gives handlers a client of Hiloop's API. ``worker``: its name in logs. ``clock`` is seconds since the epoch.
+    gives handlers a client of Hiloop's API. ``worker``: its name in logs. ``tracing``: what makes traces, if any
+    does. ``clock`` is seconds since the epoch.
     ``cancel_grace``: seconds a handler that was cancelled may take to end.
     """
 
@@ -72,6 +75,7 @@ class Dispatcher:
         report: Callable[[Closing], None],
         clients: Clients,
         worker: str = "",
+        tracing: Tracing | None = None,
         clock: Callable[[], float] = time.time,
         cancel_grace: float = CANCEL_GRACE,
     ) -> None:
@@ -83,14 +87,16 @@ class Dispatcher:
         self.threads = anyio.CapacityLimiter(concurrency)
         self.clients = clients
         self.worker = worker
+        self.traces = TracedClaims(tracing)
         self.clock = clock
         self.cancel_grace = cancel_grace
-        self._report = report
+        self._to_report = report
         self._runs: dict[str, _Run] = {}
 
     def start(self, claimed: Claimed) -> None:
         """Open one claimed event and start its handlers; returns at once."""
         try:
+            self.traces.begin(claimed)
             self._start(claimed)
         except Exception as error:  # noqa: BLE001  # whatever it is, the event must be closed
             # A defect of ours: an event that nobody closes would hold up its session until the worker ends.
@@ -138,6 +144,7 @@ class Dispatcher:
             for attempt in run.attempts:
                 attempt.release()
         self._runs.clear()
+        self.traces.drop_all()
 
     def stop_job(self, job_id: str) -> None:
         """Stop the handlers of one event, which becomes a dead letter (`rq`'s command "stop-job")."""
@@ -155,6 +162,10 @@ class Dispatcher:
     def attempt_ended(self, run: _Run) -> None:
         """Called by an attempt when its outcome is in ``run.progress``."""
         self._close_if_ended(run)
+
+    def _report(self, closing: Closing) -> None:
+        self._to_report(closing)
+        self.traces.close(closing)
 
     def _is_due(self, run: _Run, handler: Handler, now: float) -> bool:
         one = run.progress.of(handler.name)
@@ -223,6 +234,7 @@ class _Attempt:
         "_progress",
         "_run",
         "_started",
+        "_step",
         "_task",
         "_timed_out",
         "ended",
@@ -238,7 +250,8 @@ class _Attempt:
         self._timed_out = False
         self.ended = False
         loop = asyncio.get_running_loop()
-        self._task = loop.create_task(self._execute())
+        self._step = dispatcher.traces.attempt(run.claimed, handler.name, self._progress.tries)
+        self._task = loop.create_task(self._execute(), context=self._step.context() if self._step else None)
         self._deadline = loop.call_later(self._seconds_allowed, self._expire)
 
     @property
@@ -252,6 +265,8 @@ class _Attempt:
             self._progress.tries -= 1
             self._deadline.cancel()
             self._task.cancel()
+            if self._step:
+                self._step.end("released")
 
     async def _execute(self) -> None:
         clients = self._dispatcher.clients
@@ -264,14 +279,14 @@ class _Attempt:
             elif not self.ended:
                 self._end_failure("handler_error", "CancelledError in the handler")
         except Discard as control:
-            self._log(logging.INFO, "discarded", "done", reason=control.reason)
+            self._tell(logging.INFO, "discarded", "done", reason=control.reason)
             self._end("done", "discarded")
         except RetryLater as control:
             self._end_failure("handler_error", "RetryLater was raised once too often", asked=control.seconds)
         except BaseException as error:  # noqa: BLE001  # whatever a handler raises, SystemExit too, is its failure
             self._end_failure("handler_error", describe(error))
         else:
-            self._log(logging.INFO, "handled", "done")
+            self._tell(logging.INFO, "handled", "done")
             self._end("done")
 
     async def _call(self, event: OpenedEvent) -> None:
@@ -307,11 +322,11 @@ class _Attempt:
         delay = self._dispatcher.policy_for(self._handler).delay(self._progress.tries, random.random, asked)
         if delay is None:
             self._run.reason, self._run.error = reason, error
-            self._log(logging.ERROR, what, "dead", reason=reason, error=error, now=now)
+            self._tell(logging.ERROR, what, "dead", reason=reason, error=error, now=now)
             self._end("dead", reason)
         else:
             self._progress.due = self._dispatcher.clock() + delay
-            self._log(logging.WARNING, what, "retry", reason=reason, error=error, now=now, next_try_s=delay)
+            self._tell(logging.WARNING, what, "retry", reason=reason, error=error, now=now, next_try_s=delay)
             self._end("pending", reason)
 
     def _end(self, state: str, reason: str = "") -> None:
@@ -322,7 +337,11 @@ class _Attempt:
             self._progress.ms = (time.monotonic() - self._started) * 1000
             self._dispatcher.attempt_ended(self._run)
 
-    def _log(self, level: int, what: str, outcome: str, **more: Any) -> None:
+    def _tell(self, level: int, what: str, outcome: str, **more: Any) -> None:
+        """Say in the log and the trace how it ended."""
+        if self._step:
+            error = str(more.get("error", ""))
+            self._step.end(outcome, "timeout" if more.get("reason") == "timeout" else error.partition(" ")[0])
         event = self._run.event
         logger.log(
             level,
@@ -336,5 +355,6 @@ class _Attempt:
             outcome=outcome,
             ms=(time.monotonic() - self._started) * 1000,
             worker=self._dispatcher.worker,
+            trace_id=self._step.trace_id if self._step else None,
             **more,
         )

@@ -305,7 +305,7 @@ class HiloopWorker(BaseWorker):
 
 def _claimed(fields: Sequence[Any]) -> Claimed:
     """What `advance` returns of an event it has claimed. What others wrote into the job may be no text."""
-    job_id, execution_id, body, signature, progress, claims, replay, accepted_at = fields
+    job_id, execution_id, body, signature, progress, claims, replay, accepted_at, traceparent = fields
     return Claimed(
         job_id.decode(errors="replace"),
         execution_id.decode(errors="replace"),
@@ -315,6 +315,7 @@ def _claimed(fields: Sequence[Any]) -> Claimed:
         int(claims),
         replay.decode(errors="replace"),
         accepted_at.decode(errors="replace"),
+        traceparent.decode(errors="replace"),
     )
 
 
