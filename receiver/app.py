@@ -24,6 +24,7 @@ from receiver.inbox import Inbox, RedisInbox
 from receiver.ingest import WebhookEndpoint
 from receiver.logs import set_up_logs
 from receiver.settings import WebSettings
+from receiver.tracing import Tracing, start_tracing
 
 WEBHOOK_PATH: Final = "/webhooks/hiloop"
 ACCEPT_TIMEOUT: Final = 2.0
@@ -47,7 +48,7 @@ class ReceiverApp(Starlette):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
+def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = None) -> ReceiverApp:
     """The ASGI application over an inbox."""
 
     async def healthy(_request: Request) -> Response:
@@ -62,7 +63,7 @@ def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
         return JSONResponse({"status": "ready"})
 
     app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])
-    app.webhook = WebhookEndpoint(settings, inbox)
+    app.webhook = WebhookEndpoint(settings, inbox, tracing=tracing)
     return app
 
 
@@ -80,14 +81,17 @@ def open_inbox(settings: WebSettings) -> RedisInbox:
 def from_environment() -> ReceiverApp:
     """The application of one web process, set up from the environment; what uvicorn is told to load."""
     settings = WebSettings.from_environment(os.environ)
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, settings.log_format)
     inbox = open_inbox(settings)
-    app = create_app(settings, inbox)
+    tracing = start_tracing(os.environ, "web", settings.queue)
+    app = create_app(settings, inbox, tracing)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
         await inbox.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.stop)
 
     app.router.lifespan_context = lifespan
     return app
