@@ -83,6 +83,7 @@ class Listener:
         self._redis = connection
         self._bookmark = bookmark
         self._webhooks = frozenset(webhooks)
+        self.is_empty = False  # whether there was no delivery at all at the start
         self._begin = self._reached = BEFORE_ALL
         self._seen: dict[str, datetime] = {}
 
@@ -93,6 +94,7 @@ class Listener:
         Raises `HiloopError` where the platform cannot be asked, or tells no bodies; and `redis.RedisError`.
         """
         newest = (await self._client.list_webhook_deliveries(limit=1)).items
+        self.is_empty = not newest
         if newest:
             await self._fetch(newest[0].id)
         begin = since or await self._last()

@@ -92,6 +92,8 @@ async def _run(
         listener = await enter(listening(client, environment, webhooks=webhooks))
         begin = await listener.start(since)
         click.echo(_greeting(client, begin), err=True)
+        if listener.is_empty:
+            click.echo("There are no deliveries yet; Hiloop makes them for webhooks (Admin > Webhooks).", err=True)
         try:
             async with asyncio.TaskGroup() as group:
                 if worker:
