@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections import deque
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Protocol
 
@@ -39,6 +40,10 @@ class Inbox(Protocol):
 
     async def accept(self, event: Event, body: bytes, signature: bytes) -> Accepted:
         """Make ``event`` durable. Raises `QueueUnavailable`, and then the event may or may not be in the queue."""
+        ...
+
+    async def count(self, numbers: Mapping[str, int]) -> None:
+        """Add to the totals (`receiver.layout.COUNTERS`). Raises `QueueUnavailable`; then they may be added or not."""
         ...
 
     async def ping(self) -> None:
@@ -71,6 +76,7 @@ class RedisInbox:
         self._dedup_window = max(1, int(dedup_window))
         self._ordered = ordered
         self._script: Any = connection.register_script(load_script(layout, "receiver", "accept"))
+        self._count_script: Any = connection.register_script(load_script(layout, "receiver", "count"))
         self._waiting: deque[_Entry] = deque()
         self._committer: asyncio.Task[None] | None = None
 
@@ -81,6 +87,14 @@ class RedisInbox:
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all())
         return await answer
+
+    async def count(self, numbers: Mapping[str, int]) -> None:
+        """See `Inbox.count`."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._count_script(args=[part for pair in numbers.items() for part in pair])
+        except (RedisError, OSError, TimeoutError) as error:
+            raise QueueUnavailable("Redis cannot be reached") from error
 
     async def ping(self) -> None:
         """See `Inbox.ping`."""

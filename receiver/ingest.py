@@ -16,6 +16,7 @@ from typing import Final, cast
 
 from starlette.types import Message, Receive, Scope, Send
 
+from receiver.counts import Counts
 from receiver.errors import (
     MethodNotAllowed,
     PayloadTooLarge,
@@ -50,9 +51,12 @@ def _utc_now() -> datetime:
 class WebhookEndpoint:
     """Answers `POST /webhooks/hiloop` as the wire contract's table says."""
 
-    def __init__(self, settings: WebSettings, inbox: Inbox, *, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(
+        self, settings: WebSettings, inbox: Inbox, counts: Counts, *, clock: Callable[[], datetime] = _utc_now
+    ) -> None:
         self._settings = settings
         self._inbox = inbox
+        self._counts = counts
         self._clock = clock
         self._window = timedelta(seconds=settings.dedup_window)
 
@@ -63,9 +67,15 @@ class WebhookEndpoint:
             await _respond(send, status, body)
         except RequestError as error:
             logger.info("refused: status=%d code=%s", error.status, error.code)
+            self._count_refused(error.reason)
             await _respond_error(send, error)
         except _Disconnected:
             logger.info("refused: the sender went away")
+            self._count_refused("disconnected")
+
+    def _count_refused(self, reason: str) -> None:
+        self._counts.add("refused")
+        self._counts.add(f"refused:{reason}")
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
         if scope["method"] != "POST":
@@ -137,7 +147,7 @@ class WebhookEndpoint:
         token = verify_bearer(self._settings.webhook_tokens, headers.get(b"authorization", b""))
         secret = verify_signature(self._settings.webhook_secrets, body, signature)
         if token is None or secret is None:
-            raise Unauthorized(_UNAUTHORIZED)
+            raise Unauthorized(_UNAUTHORIZED, "bad_token" if token is None else "bad_signature")
         return signature
 
 

@@ -44,6 +44,8 @@ LINGER_SECONDS: Final = 0.002
 MAX_CRASHES: Final = 4
 # Handlers that ignore their cancellation at a stop get this long before their events are put back all the same.
 RELEASE_SECONDS: Final = 2.0
+# What attempts of handlers came to is written so often; a worker that is killed has not counted those since.
+TALLY_SECONDS: Final = 1.0
 _LONGEST_PAUSE: Final = 2.0
 
 MakeDispatcher = Callable[[Callable[[Closing], None]], Dispatcher]
@@ -71,6 +73,7 @@ class HiloopWorker(BaseWorker):
         keeping = settings.keeping
         self._advance: Any = connection.register_script(load_script(layout, "workers", "advance", keeping))
         self._heartbeat: Any = connection.register_script(load_script(layout, "workers", "heartbeat", keeping))
+        self._tally: Any = connection.register_script(load_script(layout, "workers", "tally"))
         self._wakeup = Wakeup(connection, [layout.own(f"wake:{self.name}"), self.pubsub_channel_name])
         self._reported: deque[Closing] = deque()
         self._loop = HandlerLoop(make_dispatcher(self._report))
@@ -87,6 +90,9 @@ class HiloopWorker(BaseWorker):
         self._born = False
         self._beat_due = 0.0
         self._poll_due = 0.0
+        self._tally_due = 0.0
+        self._untold: list[str] = []
+        self._tallies = 0
         self._stop_at: float | None = None
         self._left = False  # whether Redis knows that we claim no more
         self._released = False
@@ -174,6 +180,8 @@ class HiloopWorker(BaseWorker):
         wanted = self._look and not self._linger and self._free_slots() > 0
         if self._closings or wanted or self._resync or leaving:
             self._step()
+        if time.monotonic() >= self._tally_due:
+            self._tell_attempts()
 
     def _read(self) -> None:
         """Take in what Redis has sent: events that were claimed for us when they were accepted, and commands."""
@@ -260,6 +268,17 @@ class HiloopWorker(BaseWorker):
             self._closings.clear()
             self._look = True
 
+    def _tell_attempts(self) -> None:
+        """Write what attempts came to since the last time; a report whose answer was lost is sent again as it was."""
+        self._tally_due = time.monotonic() + TALLY_SECONDS
+        while True:
+            if not self._untold:
+                self._untold = self._loop.dispatcher.tally.take()
+                self._tallies += 1
+            if not self._untold or self._call(self._tally, [self.name, self._tallies, *self._untold]) is None:
+                return
+            self._untold = []
+
     def _call(self, script: Any, arguments: list[Any]) -> Any:
         """Run a script; None if Redis cannot be reached or refuses, after which the next turn waits a little."""
         try:
@@ -296,6 +315,7 @@ class HiloopWorker(BaseWorker):
         if self._closings:
             self._step()
         done = not self._closings
+        self._tell_attempts()
         record: list[Any] = [self.name, self._lease_ms, MAX_CRASHES, -1]
         gone = self._call(self._heartbeat, record) is not None
         logger.info("stopped: worker=%s put_back=%d", self.name, len(left))

@@ -22,6 +22,20 @@ local function hand_over(job, queue, body, signature, now, time)
   return false
 end
 
+-- Note in which delivery an event came again.
+local function note_delivery(job, metadata, now)
+  redis.call('HINCRBY', JOB .. job, 'duplicates', 1)
+  local delivery = (decoded(metadata) or {}).delivery
+  if delivery then
+    local deliveries = decoded(redis.call('HGET', JOB .. job, 'deliveries')) or {}
+    deliveries[#deliveries + 1] = {delivery, now}
+    if #deliveries > 10 then
+      table.remove(deliveries, 1)
+    end
+    redis.call('HSET', JOB .. job, 'deliveries', cjson.encode(deliveries))
+  end
+end
+
 local window, exact, answers, accepted = ARGV[1], now_exact(), {}, 0
 local now = math.floor(exact)
 
@@ -47,7 +61,7 @@ for i = 2, #ARGV, 8 do
     answers[#answers + 1] = 1
   else
     if redis.call('EXISTS', JOB .. job) == 1 then
-      redis.call('HINCRBY', JOB .. job, 'duplicates', 1)
+      note_delivery(job, ARGV[i + 7], now)
     end
     answers[#answers + 1] = 0
   end

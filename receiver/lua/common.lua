@@ -44,7 +44,16 @@ local function from_rq_time(text)
   return days * 86400000 + hour * 3600000 + minute * 60000 + second * 1000
 end
 
--- Add to totals: those for ever, and those of this minute, which are kept for a day and an hour.
+-- What stands in a field that should hold JSON of a table; nil for anything else.
+local function decoded(text)
+  local known, value = pcall(cjson.decode, text or '')
+  return known and type(value) == 'table' and value or nil
+end
+
+-- How long what is counted by the minute stays (s): a day and an hour.
+local KEEP_MINUTES = 90000
+
+-- Add to totals: those for ever, and those of this minute.
 local function count(now, numbers)
   local minute = MINUTE .. math.floor(now / 60000)
   for name, number in pairs(numbers) do
@@ -53,7 +62,7 @@ local function count(now, numbers)
       redis.call('HINCRBY', minute, name, number)
     end
   end
-  redis.call('EXPIRE', minute, 90000)
+  redis.call('EXPIRE', minute, KEEP_MINUTES)
 end
 
 -- Wake one worker that has free slots. A name nobody listens to is a dead worker's: try the next.
@@ -120,18 +129,23 @@ local function write_claim(job, execution, queue, worker, now)
   return redis.call('HINCRBY', JOB .. job, 'claims', 1)
 end
 
--- The bytes that the body of a dead letter takes are known as long as it is one, so that their sum is bounded.
-local function measure_dead(job)
+-- The bytes that the body of a dead letter takes, and its reason, are known as long as it is one: the sum of bytes is
+-- bounded, and how many there are for each reason can be told.
+local function measure_dead(job, reason)
   local size = redis.call('HSTRLEN', JOB .. job, 'body')
-  redis.call('HSET', DEAD, job, size)
+  redis.call('HSET', DEAD, job, size .. ' ' .. reason)
   redis.call('INCRBY', DEAD_BYTES, size)
+  redis.call('HINCRBY', DEAD_REASONS, reason, 1)
 end
 
 local function unmeasure_dead(job)
-  local size = redis.call('HGET', DEAD, job)
+  local size, reason = string.match(redis.call('HGET', DEAD, job) or '', '^(%d+) (.*)$')
   if size then
     redis.call('HDEL', DEAD, job)
     redis.call('DECRBY', DEAD_BYTES, size)
+    if redis.call('HINCRBY', DEAD_REASONS, reason, -1) <= 0 then
+      redis.call('HDEL', DEAD_REASONS, reason)
+    end
   end
 end
 
@@ -184,7 +198,7 @@ local function bury(job, queue, lane, now, reason, err)
     'reason', reason, 'error', err, 'exc_info', reason .. ': ' .. err)
   redis.call('EXPIRE', JOB .. job, KEEP_DEAD)
   redis.call('ZADD', FAILED .. queue, now / 1000 + KEEP_DEAD, job)
-  measure_dead(job)
+  measure_dead(job, reason)
   local evicted = 0
   while evicted < 100 and too_many_dead() and forget_oldest(FAILED) do
     evicted = evicted + 1
@@ -196,8 +210,8 @@ end
 -- How far its handlers are when an event lives again. With `only`, those named start over and the others stay as they
 -- are. Without, a dead letter's handlers that are done stay done, and those of a handled event all run again.
 local function start_over(progress, was_dead, only)
-  local known, handlers = pcall(cjson.decode, progress or '')
-  if not known or type(handlers) ~= 'table' then
+  local handlers = decoded(progress)
+  if not handlers then
     return ''
   end
   local left = {}

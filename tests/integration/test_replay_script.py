@@ -83,6 +83,7 @@ def test_what_was_discarded_is_gone_counted_and_still_known(scripts: Scripts) ->
     assert scripts.counters()["discarded"] == 1
     assert scripts.accept("a") == [0]
     assert scripts.client.get("hiloop:hiloop:dead_bytes") == b"1000"
+    assert scripts.client.hgetall("hiloop:hiloop:dead_reasons") == {b"handler_error": b"1"}
 
 
 def test_a_handled_event_keeps_what_became_of_it_and_no_content(redis_client: redis.Redis) -> None:
@@ -145,6 +146,7 @@ def test_what_was_kept_for_its_time_is_forgotten(redis_client: redis.Redis) -> N
     assert (scripts.members("failed"), scripts.members("finished")) == ([], [])
     assert scripts.counters()["expired"] == 1
     assert scripts.client.get("hiloop:hiloop:dead_bytes") == b"0"
+    assert scripts.client.exists("hiloop:hiloop:dead_reasons") == 0
 
 
 def test_a_dead_letter_deleted_from_outside_does_not_count_for_ever(scripts: Scripts) -> None:
@@ -152,6 +154,7 @@ def test_a_dead_letter_deleted_from_outside_does_not_count_for_ever(scripts: Scr
     scripts.job("a").delete()
     scripts.heartbeat(birth=1)
     assert scripts.client.get("hiloop:hiloop:dead_bytes") == b"0"
+    assert scripts.client.exists("hiloop:hiloop:dead_reasons") == 0
 
 
 def test_times_of_acceptance_tell_the_order(scripts: Scripts) -> None:

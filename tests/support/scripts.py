@@ -75,15 +75,23 @@ class Scripts:
         self._heartbeat: Any = client.register_script(load_script(LAYOUT, "workers", "heartbeat", keeping))
         self._replay: Any = client.register_script(load_script(LAYOUT, "workers", "replay"))
         self._discard: Any = client.register_script(load_script(LAYOUT, "workers", "discard"))
+        self._tally: Any = client.register_script(load_script(LAYOUT, "workers", "tally"))
 
     def accept(
-        self, *events: str, lane: str = "", priority: str = "normal", window: int = 3600, body: bytes = b"{}"
+        self,
+        *events: str,
+        lane: str = "",
+        priority: str = "normal",
+        window: int = 3600,
+        body: bytes = b"{}",
+        delivery: str = "",
     ) -> list[int]:
         """Accept events in one batch; an event's job has its id."""
+        metadata = json.dumps({"delivery": delivery} if delivery else {})
         arguments: list[Any] = [window]
         queue = LAYOUT.queue_for(priority)
         for event in events:
-            arguments += [event, event, lane, queue, body, signature(body), "response.created", "{}"]
+            arguments += [event, event, lane, queue, body, signature(body), "response.created", metadata]
         return list(self._accept(args=arguments))
 
     def advance(
@@ -128,6 +136,10 @@ class Scripts:
     def discard(self, *jobs: str) -> list[int]:
         """Throw dead letters away."""
         return list(self._discard(args=list(jobs)))
+
+    def tally(self, *report: str, worker: str = "worker-a", number: int = 1) -> int:
+        """Report attempts: handler, numbers, handler, numbers, …"""
+        return int(self._tally(args=[worker, number, *report]))
 
     def die(self, worker: str = "worker-a") -> None:
         """Let a worker's lease be over, as if it had been killed long ago."""

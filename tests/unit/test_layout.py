@@ -19,7 +19,11 @@ from receiver.layout import JOB_DATA, JOB_FIELDS, JOB_FUNCTION, Layout, event_id
 from receiver.scripts import load_script
 
 RECONCILE = "C"  # writes its keys without a script
-SCRIPTS = [("receiver", "accept"), *(("workers", name) for name in ("advance", "heartbeat", "replay", "discard"))]
+SCRIPTS = [
+    ("receiver", "accept"),
+    ("receiver", "count"),
+    *(("workers", name) for name in ("advance", "heartbeat", "replay", "discard", "tally")),
+]
 event_ids = st.text("abcxyzABZ0189_.:-", min_size=1, max_size=128) | st.from_regex(r"\Ax--[a-z.:-]{0,20}\Z")
 
 TABLE = [
@@ -138,5 +142,5 @@ def test_a_script_starts_with_its_flags_and_knows_its_queue(script: tuple[str, s
 
 def test_only_accepting_is_refused_when_memory_is_full() -> None:
     flags = {name: load_script(Layout(), package, name).splitlines()[0] for package, name in SCRIPTS}
-    allowed = dict.fromkeys(("advance", "heartbeat", "replay", "discard"), "#!lua flags=allow-oom")
+    allowed = dict.fromkeys((name for _, name in SCRIPTS[1:]), "#!lua flags=allow-oom")
     assert flags == {"accept": "#!lua", **allowed}
