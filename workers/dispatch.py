@@ -314,7 +314,7 @@ class _Attempt:
             self._deadline.cancel()
             ms = (time.monotonic() - self._started) * 1000
             self._progress.ended(state, reason, self._started_at, ms)
-            self._dispatcher.tally.note(self._handler.name, reason or state, ms, retried=state == "pending")
+            self._dispatcher.tally.note_attempt(self._handler.name, reason or state, ms, retried=state == "pending")
             self._dispatcher.attempt_ended(self._run)
 
     def _log(self, level: int, what: str, detail: str) -> None:

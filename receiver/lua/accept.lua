@@ -12,9 +12,9 @@ local function hand_over(job, queue, body, signature, now, time)
   end
   local worker = redis.call('SPOP', WAITING)
   while worker do
-    local execution = new_execution(worker)
+    local execution = execution_id(worker, redis.call('INCR', TURN))
     if redis.call('PUBLISH', WAKE .. worker, cjson.encode({job, execution, body, signature, '', 1, '', time})) > 0 then
-      write_claim(job, execution, queue, worker, now)
+      write_claim(job, execution, queue, worker, now, time, 1)
       return true
     end
     worker = redis.call('SPOP', WAITING)

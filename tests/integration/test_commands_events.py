@@ -120,7 +120,8 @@ def test_discard(stored: dict[str, str], redis_client: redis.Redis) -> None:
     assert ids(run("events", "list", "--output", "json", env=stored)) == ["evt_3"]
 
 
-def test_status_tells_how_it_is(stored: dict[str, str]) -> None:
+def test_status_tells_how_it_is(stored: dict[str, str], redis_client: redis.Redis) -> None:
+    wait_until(lambda: Ledger(redis_client, Layout()).status().latency_ms["p50"])
     row = run("status", "--output", "json", env=stored).row
     assert (row["dead"], row["kept"], row["waiting"], row["in_flight"]) == (2, 1, 0, 0)
     assert row["counters"]["duplicates"] == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 
-import pytest
 import redis
 
 from receiver.keeping import Keeping
@@ -165,15 +164,10 @@ def test_times_of_acceptance_tell_the_order(scripts: Scripts) -> None:
     assert times == sorted(set(times))  # type: ignore[type-var]  # none is missing
 
 
-def test_latencies_and_minutes_are_counted(redis_client: redis.Redis) -> None:
+def test_minutes_are_counted(redis_client: redis.Redis) -> None:
     scripts = keeping(redis_client)
     scripts.accept(*"abc")
-    scripts.client.hset("rq:job:a", "created_at", "2024-02-29T12:00:00.500000Z")
     work_off(scripts)
-    counters = scripts.counters()
-    assert sum(number for name, number in counters.items() if name.startswith("ms:")) == 3
-    passed = (time.time() - 1709208000.5) * 1000
-    assert counters["milliseconds"] == pytest.approx(passed, abs=5000)
     (minute,) = {key for key in scripts.keys_about(":minute:") if scripts.client.hget(key, "handled")}
     assert scripts.client.hget(minute, "handled") == b"3"
     assert 0 < scripts.client.ttl(minute) <= 90_000

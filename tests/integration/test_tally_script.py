@@ -46,12 +46,22 @@ def test_reports_add_up_in_all_and_by_the_minute(scripts: Scripts, ledger: Ledge
     assert 89_000 < min(kept) <= max(kept) <= 90_000
 
 
+def test_totals_and_the_workers_own_number(scripts: Scripts, ledger: Ledger) -> None:
+    scripts.heartbeat(birth=1)
+    scripts.tally(handled=3, milliseconds=70)
+    scripts.tally("a", numbers(done=1), number=2, handled=1, milliseconds=5)
+    assert ledger.counters() == {"milliseconds": 75}
+    assert sum(minute.counters.get("milliseconds", 0) for minute in ledger.minutes(2)) == 75
+    assert scripts.client.hget("rq:worker:worker-a", "successful_job_count") == b"4"
+    assert ledger.handlers()["a"].attempts == 1
+
+
 def test_a_report_that_is_repeated_counts_once(scripts: Scripts, ledger: Ledger) -> None:
     scripts.heartbeat(birth=1)
-    assert scripts.tally("a", numbers(done=1), number=7) == 1
-    assert scripts.tally("a", numbers(done=1), number=7) == 0
-    assert scripts.tally("a", numbers(done=1), number=8) == 1
-    assert ledger.handlers()["a"].attempts == 2
+    assert scripts.tally("a", numbers(done=1), number=7, milliseconds=3) == 1
+    assert scripts.tally("a", numbers(done=1), number=7, milliseconds=3) == 0
+    assert scripts.tally("a", numbers(done=1), number=8, milliseconds=3) == 1
+    assert (ledger.handlers()["a"].attempts, ledger.counters()["milliseconds"]) == (2, 6)
 
 
 def test_a_dead_worker_leaves_no_record_behind(scripts: Scripts) -> None:

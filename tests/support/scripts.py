@@ -110,7 +110,7 @@ class Scripts:
             arguments += closing
         if resync is not None:
             arguments += ["resync", *resync]
-        answers, claimed, suspended, alone, next_due = self._advance(args=arguments)
+        answers, claimed, suspended, alone, next_due, _ = self._advance(args=arguments)
         return Step(answers, [_claim(fields) for fields in claimed], bool(suspended), bool(alone), next_due)
 
     def claim(self, worker: str = "worker-a") -> Claim:
@@ -137,9 +137,10 @@ class Scripts:
         """Throw dead letters away."""
         return list(self._discard(args=list(jobs)))
 
-    def tally(self, *report: str, worker: str = "worker-a", number: int = 1) -> int:
-        """Report attempts: handler, numbers, handler, numbers, …"""
-        return int(self._tally(args=[worker, number, *report]))
+    def tally(self, *attempts: str, worker: str = "worker-a", number: int = 1, handled: int = 0, **totals: int) -> int:
+        """A worker's report; ``attempts``: handler, numbers, handler, numbers, …"""
+        arguments = [worker, number, handled, len(totals), *(part for pair in totals.items() for part in pair)]
+        return int(self._tally(args=[*arguments, *attempts]))
 
     def die(self, worker: str = "worker-a") -> None:
         """Let a worker's lease be over, as if it had been killed long ago."""
@@ -167,13 +168,19 @@ class Scripts:
         return _texts(self.client.zrange(f"rq:{kind}:{LAYOUT.queue_for(priority)}", 0, -1))
 
     def counters(self) -> dict[str, int]:
-        """The totals."""
+        """The totals, but for what the tests' web process has refused: that may have been in another test."""
         totals: Any = self.client.hgetall(LAYOUT.own("counters"))
-        return {name.decode(): int(value) for name, value in totals.items()}
+        return {name.decode(): int(value) for name, value in totals.items() if not name.startswith(b"refused")}
 
     def keys_about(self, text: str) -> list[str]:
         """All keys whose names hold ``text``."""
         return sorted(key.decode() for key in self.client.scan_iter(f"*{text}*"))
+
+
+def nothing_accepted(client: redis.Redis) -> bool:
+    """Whether nothing is in Redis but numbers, which web processes write somewhat later than what they count."""
+    counters, minute = LAYOUT.own("counters"), LAYOUT.own("minute:")
+    return all(key.decode() == counters or key.decode().startswith(minute) for key in client.scan_iter())
 
 
 def _texts(values: Any) -> list[str]:

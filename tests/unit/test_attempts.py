@@ -65,8 +65,17 @@ def test_means_and_percentiles() -> None:
 def test_a_tally_is_taken_once() -> None:
     tally = Tally()
     assert tally.take() == []
-    tally.note("h", "done", 3, retried=False)
-    tally.note("h" * 500, "timeout", 3, retried=True)
-    first, numbers, second, _ = tally.take()
+    tally.note_attempt("h", "done", 3, retried=False)
+    tally.note_attempt("h" * 500, "timeout", 3, retried=True)
+    handled, totals, first, numbers, second, _ = tally.take()
+    assert (handled, totals) == (0, 0)
     assert (first, numbers, second) == ("h", "1 0 0 0 0 0 3 0 1", "h" * MAX_NAME_CHARS)
+    assert tally.take() == []
+
+
+def test_a_tally_counts_latencies_in_buckets() -> None:
+    tally = Tally()
+    for ms in (0.0, 1.0, 2.0, 2.1, None):
+        tally.note_handled(ms)
+    assert tally.take() == [5, 4, "ms:0", 2, "milliseconds", 5, "ms:4", 1, "ms:5", 1]
     assert tally.take() == []

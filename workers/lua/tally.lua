@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- Add up what the attempts of a worker's handlers came to since it last told: in all, and in this minute.
--- ARGV: worker, number of this report, then for every handler: name, numbers (`receiver.attempts`).
+-- Add up what a worker has done since it last told: in all, and in this minute.
+-- ARGV: worker, number of this report, events it has handled, number of totals, then for every total: name, number;
+--       then for every handler that has run: name, numbers (`receiver.attempts`).
 -- A report that is repeated because its answer was lost is not counted again.
 
 local MOST_HANDLERS, MOST_NUMBERS, LARGEST = 200, 64, 1e15
@@ -12,7 +13,14 @@ if redis.call('HGET', WORKER .. ARGV[1], 'report') == ARGV[2] then
 end
 if redis.call('EXISTS', WORKER .. ARGV[1]) == 1 then
   redis.call('HSET', WORKER .. ARGV[1], 'report', ARGV[2])
+  redis.call('HINCRBY', WORKER .. ARGV[1], 'successful_job_count', ARGV[3])
 end
+
+local first_handler, totals = 5 + 2 * tonumber(ARGV[4]), {}
+for i = 5, first_handler - 1, 2 do
+  totals[ARGV[i]] = tonumber(ARGV[i + 1])
+end
+count(now, totals)
 
 -- The name under which a handler is counted. There is an end to their number: a new one takes the place of one that
 -- nobody has seen for longer than minutes are kept, and is one of many where there is none.
@@ -42,11 +50,13 @@ local function add(key, name, numbers)
   redis.call('HSET', key, name, table.concat(sums, ' '))
 end
 
-for i = 3, #ARGV, 2 do
+for i = first_handler, #ARGV, 2 do
   local name = place(ARGV[i])
   redis.call('ZADD', HANDLERS_SEEN, math.floor(now / 1000), name)
   add(HANDLERS, name, ARGV[i + 1])
   add(minute, name, ARGV[i + 1])
 end
-redis.call('EXPIRE', minute, KEEP_MINUTES)
+if first_handler < #ARGV then
+  redis.call('EXPIRE', minute, KEEP_MINUTES)
+end
 return 1
