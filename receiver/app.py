@@ -70,17 +70,22 @@ def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = No
     return app
 
 
-def from_environment() -> ReceiverApp:
-    """The application of one web process, set up from the environment; what uvicorn is told to load."""
-    settings = WebSettings.from_environment(os.environ)
-    set_up_logs(settings.log_level, settings.log_format)
-    inbox = RedisInbox(
+def open_inbox(settings: WebSettings) -> RedisInbox:
+    """The inbox in the Redis that the settings name; connects when it is first used."""
+    return RedisInbox(
         connect_async(settings, timeout=ACCEPT_TIMEOUT),
         settings.layout,
         timeout=ACCEPT_TIMEOUT,
         dedup_window=settings.dedup_window,
         ordered=settings.ordered,
     )
+
+
+def from_environment() -> ReceiverApp:
+    """The application of one web process, set up from the environment; what uvicorn is told to load."""
+    settings = WebSettings.from_environment(os.environ)
+    set_up_logs(settings.log_level, settings.log_format)
+    inbox = open_inbox(settings)
     tracing = start_tracing(os.environ, "web", settings.queue)
     app = create_app(settings, inbox, tracing)
 
