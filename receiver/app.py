@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from receiver.connections import connect_async
+from receiver.counts import Counts
 from receiver.errors import QueueUnavailable
 from receiver.inbox import Inbox, RedisInbox
 from receiver.ingest import WebhookEndpoint
@@ -39,6 +40,7 @@ class ReceiverApp(Starlette):
     """
 
     webhook: WebhookEndpoint
+    counts: Counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event (ASGI 3)."""
@@ -63,7 +65,8 @@ def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = No
         return JSONResponse({"status": "ready"})
 
     app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])
-    app.webhook = WebhookEndpoint(settings, inbox, tracing=tracing)
+    app.counts = Counts(inbox.count)
+    app.webhook = WebhookEndpoint(settings, inbox, app.counts, tracing=tracing)
     return app
 
 
@@ -89,6 +92,7 @@ def from_environment() -> ReceiverApp:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
+        await app.counts.close()
         await inbox.close()
         if tracing is not None:
             await asyncio.to_thread(tracing.stop)
