@@ -193,11 +193,13 @@ async def listening(
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     connection = connect_async(settings, timeout=ACCEPT_TIMEOUT)
     inbox = open_inbox(settings)
-    transport = httpx.ASGITransport(create_app(settings, inbox))
+    app = create_app(settings, inbox)
+    transport = httpx.ASGITransport(app)
     bookmark = settings.layout.own(f"listened:{client.caller.name}")
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://receiver", headers=headers) as receiver:
             yield Listener(client, receiver, connection, bookmark, webhooks=webhooks)
     finally:
+        await app.counts.close()
         await inbox.close()
         await connection.aclose()
