@@ -19,10 +19,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from receiver.connections import connect_async
+from receiver.door import Door
 from receiver.errors import QueueUnavailable
 from receiver.inbox import Inbox, RedisInbox
 from receiver.ingest import WebhookEndpoint
 from receiver.logs import set_up_logs
+from receiver.refusals import Refusals
 from receiver.settings import WebSettings
 
 WEBHOOK_PATH: Final = "/webhooks/hiloop"
@@ -38,6 +40,7 @@ class ReceiverApp(Starlette):
     """
 
     webhook: WebhookEndpoint
+    door: Door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event (ASGI 3)."""
@@ -62,7 +65,9 @@ def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
         return JSONResponse({"status": "ready"})
 
     app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])
-    app.webhook = WebhookEndpoint(settings, inbox)
+    refusals = Refusals(proxies=settings.proxies, limit=settings.max_refusals)
+    app.webhook = WebhookEndpoint(settings, inbox, refusals)
+    app.door = Door(settings, refusals)
     return app
 
 
@@ -76,6 +81,7 @@ def from_environment() -> ReceiverApp:
         timeout=ACCEPT_TIMEOUT,
         dedup_window=settings.dedup_window,
         ordered=settings.ordered,
+        max_pending=settings.max_pending,
     )
     app = create_app(settings, inbox)
 

@@ -11,12 +11,12 @@ import json
 import logging
 from collections import deque
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from receiver.errors import QueueUnavailable
+from receiver.errors import QueueUnavailable, TooManyPending
 from receiver.events import Event
 from receiver.layout import Layout, job_id, lane_of
 from receiver.scripts import load_script
@@ -25,6 +25,7 @@ logger = logging.getLogger("hiloop.inbox")
 
 # Long enough to share the round trip, short enough for one batch not to keep Redis from others: about 2 ms.
 MAX_BATCH = 128
+MAX_PENDING = 100_000
 
 
 class Accepted(Enum):
@@ -34,11 +35,18 @@ class Accepted(Enum):
     DUPLICATE = "duplicate"
 
 
+# What the script answers for each event.
+_ANSWERS: Final = {1: Accepted.NEW, 0: Accepted.DUPLICATE}
+
+
 class Inbox(Protocol):
     """Where the endpoint puts verified events."""
 
     async def accept(self, event: Event, body: bytes, signature: bytes) -> Accepted:
-        """Make ``event`` durable. Raises `QueueUnavailable`, and then the event may or may not be in the queue."""
+        """Make ``event`` durable.
+
+        Raises `TooManyPending`, and then it is not in the queue, or `QueueUnavailable`, and then it may be or not.
+        """
         ...
 
     async def ping(self) -> None:
@@ -53,7 +61,7 @@ class RedisInbox:
     """The inbox in Redis.
 
     ``timeout``: seconds after which a batch is given up. ``dedup_window``: seconds an event id is remembered.
-    ``ordered``: whether events of one session wait for each other.
+    ``ordered``: whether events of one session wait for each other. ``max_pending``: how many events may wait.
     """
 
     def __init__(
@@ -64,12 +72,14 @@ class RedisInbox:
         timeout: float,
         dedup_window: float,
         ordered: bool,
+        max_pending: int = MAX_PENDING,
     ) -> None:
         self._connection = connection
         self._layout = layout
         self._timeout = timeout
         self._dedup_window = max(1, int(dedup_window))
         self._ordered = ordered
+        self._max_pending = max_pending
         self._script: Any = connection.register_script(load_script(layout, "receiver", "accept"))
         self._waiting: deque[_Entry] = deque()
         self._committer: asyncio.Task[None] | None = None
@@ -105,7 +115,7 @@ class RedisInbox:
             self._committer = None
 
     async def _commit(self, batch: list[_Entry]) -> None:
-        arguments: list[str | bytes | int] = [self._dedup_window]
+        arguments: list[str | bytes | int] = [self._dedup_window, self._max_pending]
         for event_arguments, _ in batch:
             arguments.extend(event_arguments)
         try:
@@ -118,9 +128,13 @@ class RedisInbox:
                 if not answer.done():
                     answer.set_exception(QueueUnavailable("the queue cannot take the event now; send it again"))
             return
-        for (_, answer), fresh in zip(batch, answers, strict=True):
-            if not answer.done():
-                answer.set_result(Accepted.NEW if fresh else Accepted.DUPLICATE)
+        for (_, answer), code in zip(batch, answers, strict=True):
+            if answer.done():
+                continue
+            if code in _ANSWERS:
+                answer.set_result(_ANSWERS[code])
+            else:
+                answer.set_exception(TooManyPending("too many events wait for a worker; send it again later"))
 
     def _arguments(self, event: Event, body: bytes, signature: bytes) -> tuple[str | bytes, ...]:
         lane = lane_of(event.session_id) if self._ordered else ""

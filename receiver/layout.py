@@ -69,6 +69,7 @@ JOB_FIELDS: Final = {
 COUNTERS: Final = {
     "accepted": "events made durable",
     "duplicates": "events that were known already",
+    "turned_away": "events that were not taken because too many waited",
     "handled": "events whose handlers are all done",
     "retried": "events that wait for another try",
     "released": "events put back at a stop of their worker",

@@ -77,10 +77,16 @@ class Scripts:
         self._discard: Any = client.register_script(load_script(LAYOUT, "workers", "discard"))
 
     def accept(
-        self, *events: str, lane: str = "", priority: str = "normal", window: int = 3600, body: bytes = b"{}"
+        self,
+        *events: str,
+        lane: str = "",
+        priority: str = "normal",
+        window: int = 3600,
+        body: bytes = b"{}",
+        max_pending: int = 1000,
     ) -> list[int]:
         """Accept events in one batch; an event's job has its id."""
-        arguments: list[Any] = [window]
+        arguments: list[Any] = [window, max_pending]
         queue = LAYOUT.queue_for(priority)
         for event in events:
             arguments += [event, event, lane, queue, body, signature(body), "response.created", "{}"]

@@ -1,0 +1,75 @@
+"""Refused requests: logged without flooding the log, and counted against who sent them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from receiver.errors import RequestError, TooManyRefusals
+from receiver.sources import Sources, source_of
+
+logger = logging.getLogger("hiloop.ingest")
+
+# Lines of one kind in a while; of the others only the number is told, at its end.
+LINES: Final = 20
+WHILE_SECONDS: Final = 10.0
+
+
+class Refusals:
+    """What one web process has refused. Used on its event loop only.
+
+    ``proxies``: how many routers are in front, None if that is not known: then senders cannot be told apart, and none
+    is turned away, since that would hit the platform as well. ``limit``: refusals a minute and sender.
+    """
+
+    def __init__(self, *, proxies: int | None, limit: int) -> None:
+        self.totals: Counter[str] = Counter()  # code → how many since the start
+        self._proxies = proxies
+        self._sources = Sources(limit)
+        self._lines: Counter[str] = Counter()
+        self._summary: asyncio.TimerHandle | None = None
+
+    def source(self, peer: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]] = ()) -> str | None:
+        """Who sent a request, None if that is not known."""
+        if self._proxies is None:
+            return None
+        forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+        return source_of(peer[0] if peer else "", forwarded.decode("latin-1"), self._proxies)
+
+    def admit(self, peer: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Raise `TooManyRefusals` if the sender is to be turned away."""
+        if not self._sources:  # nearly always
+            return
+        source = self.source(peer, headers)
+        seconds = self._sources.seconds_to_wait(source, time.monotonic()) if source else 0
+        if seconds:
+            raise TooManyRefusals("too many requests from your address were refused; wait", retry_after=seconds)
+
+    def note(self, error: RequestError, source: str | None) -> None:
+        """Count a refusal, and log it unless many of its kind were logged already."""
+        if source is not None and error.is_suspect:
+            self._sources.refused(source, time.monotonic())
+        self._count(error.code, f"status={error.status} code={error.code}")
+
+    def note_disconnect(self) -> None:
+        """Count a request whose sender went away before it was complete."""
+        self._count("disconnected", "the sender went away")
+
+    def _count(self, kind: str, line: str) -> None:
+        self.totals[kind] += 1
+        self._lines[kind] += 1
+        if self._lines[kind] <= LINES:
+            logger.info("refused: %s", line)
+        if self._summary is None:
+            self._summary = asyncio.get_running_loop().call_later(WHILE_SECONDS, self._summarise)
+
+    def _summarise(self) -> None:
+        for kind, number in self._lines.items():
+            if number > LINES:
+                logger.warning("refused: code=%s more=%d seconds=%g", kind, number - LINES, WHILE_SECONDS)
+        self._lines.clear()
+        self._summary = None
