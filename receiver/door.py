@@ -130,14 +130,23 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._door.heads.pop(self, None)
         self._door.idle.pop(self, None)
-        size = len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
-        if size > self._door.settings.max_headers:
-            self._refusal = self._too_large()
-        elif len(self.pipeline) >= MAX_PIPELINED:
-            self._refusal = TooManyRequests("too many requests were sent before the first was answered")
+        self._refusal = self._objection()
         if self._refusal is not None:
             raise self._refusal
         super().on_headers_complete()
+        self.headers = []  # where trailers go: the parser must not add them to the headers of a request that has begun
+
+    def _objection(self) -> RequestError | None:
+        size = len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
+        if size > self._door.settings.max_headers:
+            return self._too_large()
+        if len(self.pipeline) >= MAX_PIPELINED:
+            return TooManyRequests("too many requests were sent before the first was answered")
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and (len(codings) > 1 or codings[0].lower() != b"chunked"):
+            # Where a router reads another length than we do, it takes the end of a request for a request.
+            return RequestError("Transfer-Encoding must be chunked, and be there once")
+        return None
 
     def on_response_complete(self) -> None:
         """Called once an answer is written."""
@@ -174,15 +183,20 @@ class GuardedProtocol(HttpToolsProtocol):
         return HeadersTooLarge(f"the headers must not be larger than {self._door.settings.max_headers} bytes")
 
     def _refuse(self, error: RequestError) -> None:
+        if self.transport.is_closing():
+            return
         refusals = self._door.refusals
         refusals.note(error, refusals.source(self.client, self.headers or ()))
-        if not self._answers_another():
+        self._in_head = False
+        if self._answers_another():
+            self.cycle.keep_alive = False  # ends the connection after that answer
+            self.flow.pause_reading()
+        else:
             body = error_body(error)
             headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *error.headers]
             lines = [b"%s: %s\r\n" % header for header in dict([*headers, (b"connection", b"close")]).items()]
             self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"\r\n", body]))
-        self._in_head = False
-        self.transport.close()
+            self.transport.close()
 
     def _answers_another(self) -> bool:
         """Whether a request before the refused one has no answer yet: that of the refused one would be taken for it."""
