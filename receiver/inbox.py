@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
+import time
 from collections import deque
 from enum import Enum
 from typing import Any, Final, Protocol
@@ -26,6 +28,8 @@ logger = logging.getLogger("hiloop.inbox")
 # Long enough to share the round trip, short enough for one batch not to keep Redis from others: about 2 ms.
 MAX_BATCH = 128
 MAX_PENDING = 100_000
+# A date that is wrong by more than a year is no date.
+_MAX_AHEAD: Final = 366 * 86400
 
 
 class Accepted(Enum):
@@ -54,7 +58,7 @@ class Inbox(Protocol):
         ...
 
 
-_Entry = tuple[tuple[str | bytes, ...], asyncio.Future[Accepted]]
+_Entry = tuple[Event, tuple[str | bytes, ...], asyncio.Future[Accepted]]
 
 
 class RedisInbox:
@@ -87,7 +91,7 @@ class RedisInbox:
     async def accept(self, event: Event, body: bytes, signature: bytes) -> Accepted:
         """See `Inbox.accept`."""
         answer: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._waiting.append((self._arguments(event, body, signature), answer))
+        self._waiting.append((event, self._arguments(event, body, signature), answer))
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all())
         return await answer
@@ -115,8 +119,8 @@ class RedisInbox:
             self._committer = None
 
     async def _commit(self, batch: list[_Entry]) -> None:
-        arguments: list[str | bytes | int] = [self._dedup_window, self._max_pending]
-        for event_arguments, _ in batch:
+        arguments: list[str | bytes | int] = [self._dedup_window + _ahead(batch), self._max_pending]
+        for _, event_arguments, _ in batch:
             arguments.extend(event_arguments)
         try:
             async with asyncio.timeout(self._timeout):
@@ -124,11 +128,11 @@ class RedisInbox:
         except (RedisError, OSError, TimeoutError) as error:
             # An error's text may quote the arguments; its type says enough.
             logger.warning("redis cannot accept events: error=%s events=%d", type(error).__name__, len(batch))
-            for _, answer in batch:
+            for _, _, answer in batch:
                 if not answer.done():
                     answer.set_exception(QueueUnavailable("the queue cannot take the event now; send it again"))
             return
-        for (_, answer), code in zip(batch, answers, strict=True):
+        for (_, _, answer), code in zip(batch, answers, strict=True):
             if answer.done():
                 continue
             if code in _ANSWERS:
@@ -140,6 +144,15 @@ class RedisInbox:
         lane = lane_of(event.session_id) if self._ordered else ""
         queue = self._layout.queue_for(event.priority)
         return event.id, job_id(event.id), lane, queue, body, signature, event.type, metadata(event, len(body))
+
+
+def _ahead(batch: list[_Entry]) -> int:
+    """By how many seconds the latest event is dated ahead of now.
+
+    An event is refused as stale by its date. It must be remembered until then, or it could be replayed in between.
+    """
+    latest = max((event.created_at.timestamp() for event, _, _ in batch if event.created_at is not None), default=0.0)
+    return min(max(0, math.ceil(latest - time.time())), _MAX_AHEAD)
 
 
 def metadata(event: Event, size: int) -> str:

@@ -23,12 +23,13 @@ class Refusals:
     """What one web process has refused. Used on its event loop only.
 
     ``proxies``: how many routers are in front, None if that is not known: then senders cannot be told apart, and none
-    is turned away, since that would hit the platform as well. ``limit``: refusals a minute and sender.
+    is turned away, since that would hit the platform as well. ``limit``: refusals a minute and sender. ``seconds``: how long a while is.
     """
 
-    def __init__(self, *, proxies: int | None, limit: int) -> None:
+    def __init__(self, *, proxies: int | None, limit: int, seconds: float = WHILE_SECONDS) -> None:
         self.totals: Counter[str] = Counter()  # code → how many since the start
         self._proxies = proxies
+        self._seconds = seconds
         self._sources = Sources(limit)
         self._lines: Counter[str] = Counter()
         self._summary: asyncio.TimerHandle | None = None
@@ -65,11 +66,11 @@ class Refusals:
         if self._lines[kind] <= LINES:
             logger.info("refused: %s", line)
         if self._summary is None:
-            self._summary = asyncio.get_running_loop().call_later(WHILE_SECONDS, self._summarise)
+            self._summary = asyncio.get_running_loop().call_later(self._seconds, self._summarise)
 
     def _summarise(self) -> None:
         for kind, number in self._lines.items():
             if number > LINES:
-                logger.warning("refused: code=%s more=%d seconds=%g", kind, number - LINES, WHILE_SECONDS)
+                logger.warning("refused: code=%s more=%d seconds=%g", kind, number - LINES, self._seconds)
         self._lines.clear()
         self._summary = None

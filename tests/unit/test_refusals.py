@@ -1,0 +1,73 @@
+"""Refused requests: some are logged, of the others the number, and senders are counted only for what is suspect."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from receiver.errors import InvalidEvent, RequestError, TooManyRefusals, Unauthorized
+from receiver.refusals import LINES, Refusals
+
+PEER = ("192.0.2.1", 4711)
+
+
+def run(scenario: Callable[[Refusals], None], *, proxies: int | None = 0, limit: int = 3, wait: float = 0) -> Refusals:
+    """Run a scenario on an event loop."""
+
+    async def main() -> Refusals:
+        refusals = Refusals(proxies=proxies, limit=limit, seconds=0.01)
+        scenario(refusals)
+        await asyncio.sleep(wait)
+        return refusals
+
+    return asyncio.run(main())
+
+
+def note(refusals: Refusals, error: RequestError, times: int) -> None:
+    """Refuse some requests of `PEER`."""
+    for _ in range(times):
+        refusals.note(error, refusals.source(PEER))
+
+
+def test_the_first_are_logged_and_of_the_others_the_number(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    refusals = run(lambda refusals: note(refusals, Unauthorized(""), LINES + 7), wait=0.1)
+    lines = [record.getMessage() for record in caplog.records if record.name == "hiloop.ingest"]
+    assert lines[:-1] == ["refused: status=401 code=unauthorized"] * LINES
+    assert lines[-1] == "refused: code=unauthorized more=7 seconds=0.01"
+    assert refusals.totals == {"unauthorized": LINES + 7}
+
+
+def test_nothing_is_told_of_none(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    run(lambda refusals: note(refusals, Unauthorized(""), 2), wait=0.1)
+    assert [record.levelname for record in caplog.records if record.name == "hiloop.ingest"] == ["INFO", "INFO"]
+
+
+def test_a_sender_over_its_limit_is_turned_away() -> None:
+    def scenario(refusals: Refusals) -> None:
+        note(refusals, Unauthorized(""), 3)
+        with pytest.raises(TooManyRefusals):
+            refusals.admit(PEER, [])
+        refusals.admit(("192.0.2.2", 4711), [])
+
+    run(scenario)
+
+
+def test_what_the_platform_has_signed_does_not_count() -> None:
+    def scenario(refusals: Refusals) -> None:
+        note(refusals, InvalidEvent(""), 100)
+        refusals.admit(PEER, [])
+
+    run(scenario)
+
+
+def test_nobody_is_turned_away_where_senders_cannot_be_told_apart() -> None:
+    def scenario(refusals: Refusals) -> None:
+        note(refusals, Unauthorized(""), 100)
+        refusals.admit(PEER, [])
+
+    run(scenario, proxies=None)
