@@ -23,7 +23,8 @@ class Refusals:
     """What one web process has refused. Used on its event loop only.
 
     ``proxies``: how many routers are in front, None if that is not known: then senders cannot be told apart, and none
-    is turned away, since that would hit the platform as well. ``limit``: refusals a minute and sender. ``seconds``: how long a while is.
+    is turned away, since that would hit the platform as well. ``limit``: refusals a minute and sender. ``seconds``: how
+    long a while is.
     """
 
     def __init__(self, *, proxies: int | None, limit: int, seconds: float = WHILE_SECONDS) -> None:
