@@ -1,4 +1,4 @@
-"""Answers that nobody reads end their connection. Ours are too small to fill the buffers in between, so a larger one."""
+"""Answers that nobody reads end their connection. Ours are too small to fill the buffers in between, so: larger."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from receiver.embedded import free_port
 from receiver.refusals import Refusals
 from receiver.settings import WebSettings
 from receiver.web import server_options
+from tests.support.stage import until
 from tests.support.wire import request_head
 
 
@@ -23,7 +24,7 @@ class LargeAnswers:
     def __init__(self, settings: WebSettings) -> None:
         self.door = Door(settings, Refusals(proxies=None, limit=60))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer in two parts: whoever does not read the first one holds up the second."""
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for _ in range(2):
@@ -38,16 +39,12 @@ def test_answers_that_nobody_reads() -> None:
         app = LargeAnswers(settings)
         server = uvicorn.Server(uvicorn.Config(app, lifespan="off", **server_options(settings)))
         serving = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.001)
+        await until(lambda: server.started)
         with socket.create_connection((settings.host, settings.port)) as connection:
             connection.sendall(request_head([], method="GET"))
             began = time.monotonic()
-            async with asyncio.timeout(10):
-                while not app.door.unread:
-                    await asyncio.sleep(0.001)
-                while server.server_state.connections or server.server_state.tasks:
-                    await asyncio.sleep(0.001)
+            await until(lambda: app.door.unread)
+            await until(lambda: not server.server_state.connections)
             took = time.monotonic() - began
         server.should_exit = True
         await serving
