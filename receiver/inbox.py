@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import time
 from collections import deque
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from receiver.errors import QueueUnavailable
+from receiver.errors import QueueUnavailable, TooManyPending
 from receiver.events import Event
 from receiver.layout import Layout, job_id, lane_of
 from receiver.logs import get_logger
@@ -26,6 +28,9 @@ logger = get_logger()
 
 # Long enough to share the round trip, short enough for one batch not to keep Redis from others: about 2 ms.
 MAX_BATCH = 128
+MAX_PENDING = 100_000
+# A date that is wrong by more than a year is no date.
+_MAX_AHEAD: Final = 366 * 86400
 
 
 class Accepted(Enum):
@@ -35,13 +40,17 @@ class Accepted(Enum):
     DUPLICATE = "duplicate"
 
 
+# What the script answers for each event.
+_ANSWERS: Final = {1: Accepted.NEW, 0: Accepted.DUPLICATE}
+
+
 class Inbox(Protocol):
     """Where the endpoint puts verified events."""
 
     async def accept(self, event: Event, body: bytes, signature: bytes, traceparent: str = "") -> Accepted:
-        """Make ``event`` durable. Raises `QueueUnavailable`, and then the event may or may not be in the queue.
+        """Make ``event`` durable. ``traceparent``: the step of its trace that workers go on from, or empty.
 
-        ``traceparent``: the step of its trace that workers go on from, or empty.
+        Raises `TooManyPending`, and then it is not in the queue, or `QueueUnavailable`, and then it may be or not.
         """
         ...
 
@@ -54,14 +63,14 @@ class Inbox(Protocol):
         ...
 
 
-_Entry = tuple[tuple[str | bytes, ...], asyncio.Future[Accepted]]
+_Entry = tuple[Event, tuple[str | bytes, ...], asyncio.Future[Accepted]]
 
 
 class RedisInbox:
     """The inbox in Redis.
 
     ``timeout``: seconds after which a batch is given up. ``dedup_window``: seconds an event id is remembered.
-    ``ordered``: whether events of one session wait for each other.
+    ``ordered``: whether events of one session wait for each other. ``max_pending``: how many events may wait.
     """
 
     def __init__(
@@ -72,12 +81,14 @@ class RedisInbox:
         timeout: float,
         dedup_window: float,
         ordered: bool,
+        max_pending: int = MAX_PENDING,
     ) -> None:
         self._connection = connection
         self._layout = layout
         self._timeout = timeout
         self._dedup_window = max(1, int(dedup_window))
         self._ordered = ordered
+        self._max_pending = max_pending
         self._script: Any = connection.register_script(load_script(layout, "receiver", "accept"))
         self._count_script: Any = connection.register_script(load_script(layout, "receiver", "count"))
         self._waiting: deque[_Entry] = deque()
@@ -86,7 +97,7 @@ class RedisInbox:
     async def accept(self, event: Event, body: bytes, signature: bytes, traceparent: str = "") -> Accepted:
         """See `Inbox.accept`."""
         answer: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._waiting.append(((*self._arguments(event, body, signature), traceparent), answer))
+        self._waiting.append((event, (*self._arguments(event, body, signature), traceparent), answer))
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all())
         return await answer
@@ -122,8 +133,8 @@ class RedisInbox:
             self._committer = None
 
     async def _commit(self, batch: list[_Entry]) -> None:
-        arguments: list[str | bytes | int] = [self._dedup_window]
-        for event_arguments, _ in batch:
+        arguments: list[str | bytes | int] = [self._dedup_window + _ahead(batch), self._max_pending]
+        for _, event_arguments, _ in batch:
             arguments.extend(event_arguments)
         try:
             async with asyncio.timeout(self._timeout):
@@ -131,18 +142,31 @@ class RedisInbox:
         except (RedisError, OSError, TimeoutError) as error:
             # An error's text may quote the arguments; its type says enough.
             logger.warning("redis cannot accept events", error=type(error).__name__, events=len(batch))
-            for _, answer in batch:
+            for _, _, answer in batch:
                 if not answer.done():
                     answer.set_exception(QueueUnavailable("the queue cannot take the event now; send it again"))
             return
-        for (_, answer), fresh in zip(batch, answers, strict=True):
-            if not answer.done():
-                answer.set_result(Accepted.NEW if fresh else Accepted.DUPLICATE)
+        for (_, _, answer), code in zip(batch, answers, strict=True):
+            if answer.done():
+                continue
+            if code in _ANSWERS:
+                answer.set_result(_ANSWERS[code])
+            else:
+                answer.set_exception(TooManyPending("too many events wait for a worker; send it again later"))
 
     def _arguments(self, event: Event, body: bytes, signature: bytes) -> tuple[str | bytes, ...]:
         lane = lane_of(event.session_id) if self._ordered else ""
         queue = self._layout.queue_for(event.priority)
         return event.id, job_id(event.id), lane, queue, body, signature, event.type, metadata(event, len(body))
+
+
+def _ahead(batch: list[_Entry]) -> int:
+    """By how many seconds the latest event is dated ahead of now.
+
+    An event is refused as stale by its date. It must be remembered until then, or it could be replayed in between.
+    """
+    latest = max((event.created_at.timestamp() for event, _, _ in batch if event.created_at is not None), default=0.0)
+    return min(max(0, math.ceil(latest - time.time())), _MAX_AHEAD)
 
 
 def metadata(event: Event, size: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import uvicorn
 
+from receiver.door import KEEP_ALIVE_SECONDS, GuardedProtocol
 from receiver.errors import ConfigurationError
 from receiver.logs import set_up_logs
 from receiver.settings import WebSettings
@@ -15,22 +16,21 @@ from receiver.settings import WebSettings
 _USAGE: Final = 2
 # Heroku kills after 30 s; requests take milliseconds.
 _SHUTDOWN_SECONDS: Final = 10
-_KEEP_ALIVE_SECONDS: Final = 75  # longer than the routers of platforms keep theirs
 
 
 def server_options(settings: WebSettings) -> dict[str, Any]:
-    """What uvicorn is told. The HTTP parser is httptools: h11 accepts requests that smuggle others."""
+    """What uvicorn is told."""
     return {
         "host": settings.host,
         "port": settings.port,
-        "http": "httptools",
+        "http": GuardedProtocol,
         "ws": "none",
         "access_log": False,
         "server_header": False,
         "date_header": False,
         "proxy_headers": False,
         "log_config": None,
-        "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
+        "timeout_keep_alive": KEEP_ALIVE_SECONDS,
         "timeout_graceful_shutdown": _SHUTDOWN_SECONDS,
     }
 

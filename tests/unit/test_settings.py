@@ -65,6 +65,16 @@ WEB_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "body timeout": ("HILOOP_BODY_TIMEOUT", "500ms", "body_timeout", 0.5),
     "body": ("HILOOP_MAX_BODY", "2048", "max_body", 2048),
     "host": ("HOST", "127.0.0.1", "host", "127.0.0.1"),
+    "headers": ("HILOOP_MAX_HEADERS", "8192", "max_headers", 8192),
+    "header timeout": ("HILOOP_HEADER_TIMEOUT", "500ms", "header_timeout", 0.5),
+    "connections": ("HILOOP_MAX_CONNECTIONS", "50", "max_connections", 50),
+    "requests": ("HILOOP_MAX_REQUESTS", "20", "max_requests", 20),
+    "bodies": ("HILOOP_MAX_BODIES", "8mb", "max_bodies", 8 * 1024 * 1024),
+    "pending": ("HILOOP_MAX_PENDING", "10", "max_pending", 10),
+    "routers are not known": ("HILOOP_PROXIES", "", "proxies", None),
+    "no router": ("HILOOP_PROXIES", "0", "proxies", 0),
+    "two routers": ("HILOOP_PROXIES", "2", "proxies", 2),
+    "refusals": ("HILOOP_MAX_REFUSALS", "5", "max_refusals", 5),
 }
 
 
@@ -150,6 +160,15 @@ WRONG_WEB = [
     ("HILOOP_DEDUP_WINDOW", "0s"),
     ("HILOOP_DEDUP_WINDOW", "400d"),
     ("HILOOP_ORDER", "maybe"),
+    ("HILOOP_MAX_HEADERS", "100"),
+    ("HILOOP_HEADER_TIMEOUT", "0"),
+    ("HILOOP_MAX_CONNECTIONS", "0"),
+    ("HILOOP_MAX_REQUESTS", "0"),
+    ("HILOOP_MAX_BODIES", "1kb"),
+    ("HILOOP_MAX_PENDING", "0"),
+    ("HILOOP_PROXIES", "-1"),
+    ("HILOOP_PROXIES", "yes"),
+    ("HILOOP_MAX_REFUSALS", "0"),
 ]
 WRONG_WORKER = [
     ("REDIS_URL", ""),
