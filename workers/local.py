@@ -32,7 +32,8 @@ class LocalReceiver:
     """Redis, the web process and a worker, which take the webhooks of ``hiloop``, while the `with` block runs.
 
     ``handlers`` are modules, found from ``folder`` (default: the current one). ``agent`` is whose key is published at
-    the start. ``read`` gets each line that the two processes write, in threads. Raises `LocalServerError` if one of them does not start, with what it has written.
+    the start. ``read`` gets each line that the two processes write, in threads.
+    Raises `LocalServerError` if one of them does not start, with what it has written.
     """
 
     def __init__(
