@@ -187,6 +187,8 @@ def test_a_release_goes_on_only_if_the_doctor_finds_no_problem(heroku: Heroku) -
 
 def test_it_fits_the_smallest_plan_and_a_daily_restart_loses_nothing(heroku: Heroku, ledger: Ledger) -> None:
     dynos = heroku.start()
+    assert "HILOOP_API_KEY" not in dynos.running["web"].environ()
+    assert "HILOOP_API_KEY" in dynos.running["worker"].environ()
     accepted: list[str] = []
     most = {"web": 0, "worker": 0}
     restarted = threading.Event()

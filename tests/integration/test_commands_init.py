@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -71,13 +72,29 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     assert "--dir" in ended.err
 
 
-def test_what_came_out_of_a_repository_is_asked_for_there(tmp_path: Path) -> None:
-    metadata = tmp_path / "packages" / "hiloop_receiver-9.dist-info"
+def install_from(folder: Path, origin: Mapping[str, object]) -> Path:
+    """A folder of packages in which this one came from ``origin``."""
+    metadata = folder / "packages" / "hiloop_receiver-9.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: hiloop-receiver\nVersion: 9\n")
+    (metadata / "direct_url.json").write_text(json.dumps(origin))
+    return metadata.parent
+
+
+def test_what_came_out_of_a_repository_is_asked_for_there(tmp_path: Path) -> None:
     vcs = {"vcs": "git", "commit_id": "abc123", "requested_revision": "main"}
-    (metadata / "direct_url.json").write_text(json.dumps({"url": "https://example.com/r.git", "vcs_info": vcs}))
+    packages = install_from(tmp_path, {"url": "https://example.com/r.git", "vcs_info": vcs})
     folder = tmp_path / "project"
-    assert init("my-agent", "--dir", str(folder), path=metadata.parent).code == 0
+    ended = init("my-agent", "--dir", str(folder), path=packages)
+    assert (ended.code, "Note:" in ended.out) == (0, False)
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert project["dependencies"] == ["hiloop-receiver @ git+https://example.com/r.git@abc123"]
+
+
+def test_what_came_out_of_a_folder_cannot_be_deployed(tmp_path: Path) -> None:
+    packages = install_from(tmp_path, {"url": "file:///some/where", "dir_info": {}})
+    folder = tmp_path / "project"
+    ended = init("my-agent", "--dir", str(folder), path=packages)
+    assert ended.code == 0
+    assert "which other machines do not have" in ended.out
+    assert "some/where" not in (folder / "pyproject.toml").read_text()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -59,7 +60,8 @@ def init(name: str, folder: Path | None, *, force: bool) -> None:
             "choose another folder with --dir, or replace these files with --force",
             FAILED,
         )
-    values = {"name": name, "requirement": requirement()}
+    origin = _origin()
+    values = {"name": name, "requirement": requirement(origin)}
     try:
         for path, source in _FILES.items():
             _write(target / path, source, values)
@@ -68,18 +70,28 @@ def init(name: str, folder: Path | None, *, force: bool) -> None:
             f"cannot write {error.filename}: {error.strerror}", "choose another folder with --dir", FAILED
         ) from None
     _print_next_steps(target)
+    if str(origin.get("url", "")).startswith("file:"):
+        click.echo(
+            f"\nNote: {_PACKAGE} was installed from a folder of this machine, which other machines do not have. Before "
+            "you deploy, change its requirement in pyproject.toml if there is no such release, for example to "
+            f"`{_PACKAGE} @ git+https://…`."
+        )
 
 
-def requirement() -> str:
-    """How a project asks for this package: from where it was installed if that was a repository, else by version."""
+def requirement(origin: Mapping[str, Any]) -> str:
+    """How a project asks for this package: from the repository it was installed from, else by its version."""
+    if vcs := origin.get("vcs_info"):
+        return f"{_PACKAGE} @ {vcs['vcs']}+{origin['url']}@{vcs['commit_id']}"
     major, minor, _ = __version__.split(".")
-    by_version = f"{_PACKAGE}>={__version__},<{major}.{int(minor) + 1}"
+    return f"{_PACKAGE}>={__version__},<{major}.{int(minor) + 1}"
+
+
+def _origin() -> dict[str, Any]:
+    """Where this package was installed from (PEP 610); empty for a package index."""
     try:
-        origin = json.loads(distribution(_PACKAGE).read_text("direct_url.json") or "{}")
+        return dict(json.loads(distribution(_PACKAGE).read_text("direct_url.json") or "{}"))
     except PackageNotFoundError:
-        return by_version
-    vcs = origin.get("vcs_info")
-    return f"{_PACKAGE} @ {vcs['vcs']}+{origin['url']}@{vcs['commit_id']}" if vcs else by_version
+        return {}
 
 
 def _write(path: Path, source: str, values: dict[str, str]) -> None:
