@@ -139,8 +139,8 @@ def test_settings_and_paths_exist(path: Path) -> None:
 def test_app_json_leaves_nothing_required_out() -> None:
     app = json.loads(text("app.json"))
     given = {name: one.get("value") or "x" * 32 for name, one in app["env"].items() if one.get("required", True)}
-    environment = {**given, "REDIS_URL": "rediss://h", "HILOOP_API_KEY": "hlp_" + "0" * 64}
-    WebSettings.from_environment(environment)
+    environment = {"WEB_CONCURRENCY": "2", **given, "REDIS_URL": "rediss://h", "HILOOP_API_KEY": "hlp_" + "0" * 64}
+    assert WebSettings.from_environment(environment).processes == 1, "Heroku presets two: connections count"
     settings = WorkerSettings.from_environment(environment)
     assert settings.keeping.dead_bytes <= 5 * 1024**2, "the smallest plan has 25 MB"
     assert not settings.redis_verify_tls
