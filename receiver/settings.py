@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
 from receiver.layout import Layout
+from receiver.lines import FORMATS
 from receiver.logs import parse_level
 
 _Value = TypeVar("_Value")
@@ -72,7 +73,8 @@ class QueueSettings:
     """What both sides need to know: where Redis is, and how the queue is laid out.
 
     ``redis_url``: ``redis://``, ``rediss://`` or ``unix://``. ``redis_verify_tls``: whether the certificate of a
-    ``rediss://`` server must be genuine. ``webhook_secrets``: HMAC secrets, each accepted. Times are in seconds.
+    ``rediss://`` server must be genuine. ``webhook_secrets``: HMAC secrets, each accepted. ``log_format``: text or
+    json. Times are in seconds.
     """
 
     redis_url: str = field(repr=False, default="redis://127.0.0.1:6379/0")
@@ -80,6 +82,7 @@ class QueueSettings:
     queue: str = "hiloop"
     webhook_secrets: tuple[bytes, ...] = field(repr=False, default=())
     log_level: int = logging.INFO
+    log_format: str = "text"
 
     @property
     def layout(self) -> Layout:
@@ -146,7 +149,8 @@ class WorkerSettings(QueueSettings):
     at once. ``retries``: tries after the first one. ``retry_base``, ``retry_max``: seconds, of the exponential
     backoff. ``timeout``: seconds a handler may take. ``grace``: seconds running handlers get at a stop. ``lease``:
     seconds after which a silent worker's events are taken over. ``keeping``: what stays of events that are done with.
-    ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none.
+    ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none. ``webhooks``: ids of the
+    webhooks that lead to this receiver; empty where the agent has no others.
     """
 
     api_key: str = field(repr=False, default="")
@@ -163,6 +167,7 @@ class WorkerSettings(QueueSettings):
     lease: float = 30.0
     keeping: Keeping = field(default_factory=Keeping)
     reconcile: float = 300.0
+    webhooks: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> Self:
@@ -190,6 +195,7 @@ class WorkerSettings(QueueSettings):
             lease=env.get("HILOOP_LEASE", default.lease, _seconds(1, 3600)),
             keeping=_keeping(env),
             reconcile=env.get("HILOOP_RECONCILE", default.reconcile, _or_none(_seconds(1, 86400))),
+            webhooks=env.get("HILOOP_WEBHOOK_ID", default.webhooks, _list),
         )
         if not settings.api_key and not settings.agent_keys and "HILOOP_API_KEY" not in _named(env.problems):
             env.problems.append(
@@ -215,6 +221,7 @@ def _connection_settings(env: Environment) -> dict[str, Any]:
         "redis_verify_tls": env.get("HILOOP_REDIS_TLS", True, _choice({"verify": True, "self-signed": False})),
         "queue": env.get("HILOOP_QUEUE", "hiloop", _queue_name),
         "log_level": env.get("HILOOP_LOG_LEVEL", logging.INFO, parse_level),
+        "log_format": env.get("HILOOP_LOG_FORMAT", "text", _choice({name: name for name in FORMATS})),
     }
 
 

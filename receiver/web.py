@@ -45,15 +45,17 @@ def main() -> None:
     except ConfigurationError as error:
         sys.stderr.write(f"Error: {error}\nHint: settings are environment variables; the README lists them all.\n")
         sys.exit(_USAGE)
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, settings.log_format)
     uvicorn.run("receiver.app:from_environment", factory=True, workers=settings.processes, **server_options(settings))
 
 
 def _end(_signum: int, _frame: FrameType | None) -> NoReturn:
     """End with 0 when told to stop, as workers do: to a supervisor anything else is a failure.
 
-    uvicorn finishes what is under way, then raises the signal again, which would end this process with -15.
+    uvicorn finishes what is under way, then raises the signal again, which would end this process with -15. So would
+    one more SIGTERM, which platforms send, while the interpreter comes to its end.
     """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(0)
 
 

@@ -32,7 +32,7 @@ class LocalReceiver:
     """Redis, the web process and a worker, which take the webhooks of ``hiloop``, while the `with` block runs.
 
     ``handlers`` are modules, found from ``folder`` (default: the current one). ``agent`` is whose key is published at
-    the start. ``read`` gets each line that the two processes write, in threads.
+    the start. ``settings`` are further ones for both. ``read`` gets each line that the two processes write, in threads.
     Raises `LocalServerError` if one of them does not start, with what it has written.
     """
 
@@ -43,10 +43,12 @@ class LocalReceiver:
         handlers: str = "handlers",
         agent: str = "",
         folder: Path | None = None,
+        settings: Mapping[str, str] | None = None,
         read: Callable[[str], None] | None = None,
     ) -> None:
         self._hiloop = hiloop
         self._worker_settings = {"HILOOP_HANDLERS": handlers, "HILOOP_AGENT_NAME": agent}
+        self._settings = settings or {}
         self._folder = folder
         self._read = read
         self._lines: list[str] = []
@@ -71,6 +73,7 @@ class LocalReceiver:
                 "PORT": str(self._port),
                 "HILOOP_WEBHOOK_TOKEN": webhook["token"],
                 "HILOOP_WEBHOOK_SECRET": webhook["secret"],
+                **self._settings,
             }
             keys = {"HILOOP_API_KEY": self._hiloop.api_key, "HILOOP_BASE_URL": self._hiloop.url}
             web = stack.enter_context(self._process("web", both))
