@@ -71,11 +71,12 @@ def from_environment() -> ReceiverApp:
     settings = WebSettings.from_environment(os.environ)
     set_up_logs(settings.log_level)
     inbox = RedisInbox(
-        connect_async(settings, timeout=ACCEPT_TIMEOUT),
+        connect_async(settings, timeout=ACCEPT_TIMEOUT, patience=settings.durability.patience),
         settings.layout,
-        timeout=ACCEPT_TIMEOUT,
+        timeout=ACCEPT_TIMEOUT + settings.durability.patience,
         dedup_window=settings.dedup_window,
         ordered=settings.ordered,
+        durability=settings.durability,
     )
     app = create_app(settings, inbox)
 

@@ -11,11 +11,13 @@ import json
 import logging
 from collections import deque
 from enum import Enum
+from itertools import chain
 from typing import Any, Protocol
 
 import redis.asyncio
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
+from receiver.durability import Durability
 from receiver.errors import QueueUnavailable
 from receiver.events import Event
 from receiver.layout import Layout, job_id, lane_of
@@ -25,6 +27,8 @@ logger = logging.getLogger("hiloop.inbox")
 
 # Long enough to share the round trip, short enough for one batch not to keep Redis from others: about 2 ms.
 MAX_BATCH = 128
+# So many batches share one wait for the disk or the replica, which may take a second.
+MAX_CONFIRMED_TOGETHER = 16
 
 
 class Accepted(Enum):
@@ -53,7 +57,8 @@ class RedisInbox:
     """The inbox in Redis.
 
     ``timeout``: seconds after which a batch is given up. ``dedup_window``: seconds an event id is remembered.
-    ``ordered``: whether events of one session wait for each other.
+    ``ordered``: whether events of one session wait for each other. ``durability``: where an event must be before it is
+    acknowledged; ``timeout`` and that of ``connection`` must be long enough for its ``patience``.
     """
 
     def __init__(
@@ -64,13 +69,16 @@ class RedisInbox:
         timeout: float,
         dedup_window: float,
         ordered: bool,
+        durability: Durability = Durability.MEMORY,
     ) -> None:
         self._connection = connection
         self._layout = layout
         self._timeout = timeout
+        self._durability = durability
         self._dedup_window = max(1, int(dedup_window))
         self._ordered = ordered
         self._script: Any = connection.register_script(load_script(layout, "receiver", "accept"))
+        self._most = MAX_BATCH * (1 if durability is Durability.MEMORY else MAX_CONFIRMED_TOGETHER)
         self._waiting: deque[_Entry] = deque()
         self._committer: asyncio.Task[None] | None = None
 
@@ -99,19 +107,23 @@ class RedisInbox:
     async def _commit_all(self) -> None:
         try:
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
                 await self._commit(batch)
         finally:
             self._committer = None
 
     async def _commit(self, batch: list[_Entry]) -> None:
-        arguments: list[str | bytes | int] = [self._dedup_window]
-        for event_arguments, _ in batch:
-            arguments.extend(event_arguments)
+        calls = [
+            [self._dedup_window, *chain.from_iterable(arguments for arguments, _ in batch[start : start + MAX_BATCH])]
+            for start in range(0, len(batch), MAX_BATCH)
+        ]
         try:
             async with asyncio.timeout(self._timeout):
-                answers = await self._script(args=arguments)
-        except (RedisError, OSError, TimeoutError) as error:
+                if self._durability is Durability.MEMORY:
+                    answers = await self._script(args=calls[0])
+                else:
+                    answers = await self._run_confirmed(calls)
+        except (RedisError, OSError, TimeoutError, QueueUnavailable) as error:
             # An error's text may quote the arguments; its type says enough.
             logger.warning("redis cannot accept events: error=%s events=%d", type(error).__name__, len(batch))
             for _, answer in batch:
@@ -121,6 +133,27 @@ class RedisInbox:
         for (_, answer), fresh in zip(batch, answers, strict=True):
             if not answer.done():
                 answer.set_result(Accepted.NEW if fresh else Accepted.DUPLICATE)
+
+    async def _run_confirmed(self, calls: list[list[str | bytes | int]]) -> list[int]:
+        """Run the script for each of ``calls`` and wait until Redis confirms all of them, in one round trip.
+
+        Duplicates wait as well: an event that was not confirmed at first is one when it is sent again.
+        """
+        try:
+            *answers, confirmation = await self._send(calls)
+        except NoScriptError:  # a restart or a failover: nothing of it was carried out
+            await self._connection.script_load(self._script.script)
+            *answers, confirmation = await self._send(calls)
+        if not self._durability.is_confirmed(confirmation):
+            raise QueueUnavailable("Redis has the events, but does not confirm them")
+        return list(chain.from_iterable(answers))
+
+    async def _send(self, calls: list[list[str | bytes | int]]) -> list[Any]:
+        async with self._connection.pipeline(transaction=False) as pipe:
+            for arguments in calls:
+                pipe.evalsha(self._script.sha, 0, *arguments)
+            pipe.execute_command(*self._durability.question)
+            return await pipe.execute()
 
     def _arguments(self, event: Event, body: bytes, signature: bytes) -> tuple[str | bytes, ...]:
         lane = lane_of(event.session_id) if self._ordered else ""

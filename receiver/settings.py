@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
+from receiver.durability import Durability
 from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
 from receiver.layout import Layout
 from receiver.logs import parse_level
+from receiver.sentinels import SENTINEL_SCHEMES, SentinelAddress
 
 _Value = TypeVar("_Value")
 _UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -71,8 +73,9 @@ class Environment:
 class QueueSettings:
     """What both sides need to know: where Redis is, and how the queue is laid out.
 
-    ``redis_url``: ``redis://``, ``rediss://`` or ``unix://``. ``redis_verify_tls``: whether the certificate of a
-    ``rediss://`` server must be genuine. ``webhook_secrets``: HMAC secrets, each accepted. Times are in seconds.
+    ``redis_url``: ``redis://``, ``rediss://``, ``unix://`` or ``redis+sentinel://``. ``redis_verify_tls``: whether the
+    certificate of a server that speaks TLS must be genuine. ``webhook_secrets``: HMAC secrets, each accepted. Times are
+    in seconds.
     """
 
     redis_url: str = field(repr=False, default="redis://127.0.0.1:6379/0")
@@ -102,6 +105,7 @@ class WebSettings(QueueSettings):
     ``port``, ``host``: where it listens. ``processes``: how many web processes. ``webhook_tokens``: bearer tokens,
     each accepted. ``max_body``: bytes. ``body_timeout``: seconds a body may take to arrive. ``dedup_window``:
     seconds an event id is remembered. ``ordered``: whether events of one session wait for each other.
+    ``durability``: where an event is before it is acknowledged.
     """
 
     host: str = "0.0.0.0"  # noqa: S104  # platforms route to the container's address
@@ -112,6 +116,7 @@ class WebSettings(QueueSettings):
     body_timeout: float = 10.0
     dedup_window: float = 7 * 86400.0
     ordered: bool = True
+    durability: Durability = Durability.MEMORY
 
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> Self:
@@ -132,6 +137,7 @@ class WebSettings(QueueSettings):
             body_timeout=env.get("HILOOP_BODY_TIMEOUT", 10.0, _seconds(0.1, 300)),
             dedup_window=env.get("HILOOP_DEDUP_WINDOW", 7 * 86400.0, _seconds(1, 366 * 86400)),
             ordered=env.get("HILOOP_ORDER", True, _choice({"session": True, "none": False})),
+            durability=env.get("HILOOP_DURABILITY", Durability.MEMORY, _choice({one.value: one for one in Durability})),
         )
         env.done()
         return settings
@@ -299,8 +305,10 @@ def _secrets(text: str) -> tuple[bytes, ...]:
 
 
 def _redis_url(text: str) -> str:
-    if urlsplit(text).scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError("must start with redis://, rediss:// or unix://")
+    scheme = text.partition("://")[0].lower()
+    if scheme not in {"redis", "rediss", "unix", *SENTINEL_SCHEMES}:
+        raise ValueError("must start with redis://, rediss://, unix:// or redis+sentinel://")
+    SentinelAddress.from_url(text)
     return text
 
 

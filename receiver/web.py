@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import uvicorn
 
+from receiver.demands import check_redis
 from receiver.errors import ConfigurationError
 from receiver.logs import set_up_logs
 from receiver.settings import WebSettings
@@ -39,10 +40,11 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT. Several processes share one port; each sets itself up from the environment."""
     try:
         settings = WebSettings.from_environment(os.environ)
+        set_up_logs(settings.log_level)
+        check_redis(settings, settings.durability)
     except ConfigurationError as error:
         sys.stderr.write(f"Error: {error}\nHint: settings are environment variables; the README lists them all.\n")
         sys.exit(_USAGE)
-    set_up_logs(settings.log_level)
     uvicorn.run("receiver.app:from_environment", factory=True, workers=settings.processes, **server_options(settings))
 
 

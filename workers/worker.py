@@ -269,6 +269,7 @@ class HiloopWorker(BaseWorker):
                 # The text of an error may quote its arguments; its type says enough.
                 logger.warning("redis is not available: error=%s; waiting", type(error).__name__)
             self._pause = min(_LONGEST_PAUSE, self._pause * 2 or 0.05)
+            self._wakeup.renew()
             return None
         if self._pause:
             logger.info("redis is available again")
