@@ -32,7 +32,7 @@ def check_redis(settings: QueueSettings, durability: Durability = Durability.MEM
     problems = [f"{what}; {mend}" for what, mend in unmet(told, durability)]
     if problems:
         raise ConfigurationError(problems)
-    if durability is Durability.REPLICA and not has_replica(told):
+    if durability is Durability.REPLICA and not told.get("connected_slaves"):
         logger.warning("HILOOP_DURABILITY=replica, but Redis has no replica now: nothing is accepted until it has one")
 
 
@@ -55,8 +55,3 @@ def unmet(told: Mapping[str, Any], durability: Durability) -> Iterator[tuple[str
                 "HILOOP_DURABILITY=disk, but this Redis keeps no append-only file",
                 "set appendonly yes there, or HILOOP_DURABILITY=memory",
             )
-
-
-def has_replica(told: Mapping[str, Any]) -> bool:
-    """Whether a replica is connected; ``told`` is the answer of INFO."""
-    return int(told.get("connected_slaves", 0)) > 0

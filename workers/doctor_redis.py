@@ -11,7 +11,7 @@ import redis
 from redis.exceptions import RedisError
 
 from receiver.connections import connect, open_sentinels
-from receiver.demands import has_replica, unmet
+from receiver.demands import unmet
 from receiver.durability import Durability
 from receiver.keeping import Keeping
 from receiver.sentinels import SentinelAddress
@@ -24,7 +24,10 @@ _MOST_MEMORY: Final = 0.75
 _SLOW_MS: Final = 10.0
 _CLOCK_SECONDS: Final = 2.0
 _PINGS: Final = 5
-_PLACES: Final = {Durability.DISK: "on disk", Durability.REPLICA: "on a replica"}
+_PLACES: Final = {
+    Durability.DISK: ("on disk", "set appendfsync there to everysec or always"),
+    Durability.REPLICA: ("on a replica", "connect one"),
+}
 
 
 def examine_redis(settings: QueueSettings, keeping: Keeping, *, release: bool) -> Iterator[Finding]:
@@ -38,12 +41,13 @@ def examine_redis(settings: QueueSettings, keeping: Keeping, *, release: bool) -
             latency = statistics.median(_ping_ms(client) for _ in range(_PINGS))
             seconds, micros = client.time()
             ahead = time.time() - (seconds + micros / 1e6)
+            demands = list(_demands(settings, told, client))
     except (RedisError, OSError) as error:
         level = "problem" if release else "warning"
         yield Finding(level, f"Redis cannot be reached: {type(error).__name__}", "check REDIS_URL and HILOOP_REDIS_TLS")
         return
     yield from _version(told)
-    yield from _demands(settings, told)
+    yield from demands
     yield from _memory(told, keeping)
     if not told.get("aof_enabled"):
         yield Finding(
@@ -76,15 +80,23 @@ def _version(told: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("ok", f"{told.get('server_name', 'redis')} {told.get('valkey_version', version)}")
 
 
-def _demands(settings: QueueSettings, told: Mapping[str, Any]) -> Iterator[Finding]:
+def _demands(settings: QueueSettings, told: Mapping[str, Any], client: redis.Redis) -> Iterator[Finding]:
     durability = settings.durability if isinstance(settings, WebSettings) else Durability.MEMORY
     problems = [Finding("problem", what, mend) for what, mend in unmet(told, durability)]
-    if durability is Durability.REPLICA and not has_replica(told):
-        missing = "HILOOP_DURABILITY=replica, but Redis has no replica now: nothing is accepted"
-        problems.append(Finding("problem", missing, "let one replicate, or set HILOOP_DURABILITY=memory"))
     yield from problems
-    if durability is not Durability.MEMORY and not problems:
-        yield Finding("ok", f"Redis can confirm that events are {_PLACES[durability]}")
+    if durability is Durability.MEMORY or problems:
+        return
+    place, reason = _PLACES[durability]
+    started = time.perf_counter()
+    with client.pipeline(transaction=False) as pipe:
+        pipe.set(settings.layout.own("probe"), "", ex=10)
+        pipe.execute_command(*durability.question)  # type: ignore[no-untyped-call]  # redis-py's own gap
+        _, confirmation = pipe.execute()
+    if durability.is_confirmed(confirmation):
+        yield Finding("ok", f"Redis confirms after {(time.perf_counter() - started) * 1000:.0f} ms: {place}")
+    else:
+        what = f"Redis does not confirm what is to be {place}: every event is answered 503"
+        yield Finding("problem", what, f"{reason}, or set HILOOP_DURABILITY=memory")
 
 
 def _sentinels(settings: QueueSettings, address: SentinelAddress) -> Iterator[Finding]:

@@ -44,7 +44,8 @@ LINGER_SECONDS: Final = 0.002
 MAX_CRASHES: Final = 4
 # Handlers that ignore their cancellation at a stop get this long before their events are put back all the same.
 RELEASE_SECONDS: Final = 2.0
-_LONGEST_PAUSE: Final = 2.0
+# A failover takes seconds; a worker is not to add any.
+_LONGEST_PAUSE: Final = 0.5
 
 MakeDispatcher = Callable[[Callable[[Closing], None]], Dispatcher]
 

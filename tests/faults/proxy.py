@@ -15,7 +15,7 @@ POINTS = ("claim.sent", "claim.answered", "close.sent", "close.answered")
 
 
 class RedisProxy:
-    """Forwards to ``upstream_port`` on the loopback interface; another one counts for connections that are opened then."""
+    """Forwards to ``upstream_port`` on the loopback interface; when it is changed, new connections go there."""
 
     def __init__(self, upstream_port: int) -> None:
         self.port = 0

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -17,21 +18,25 @@ from receiver.guard import Guard
 from tests.support.waiting import wait_until
 
 SERVICE: Final = "mymaster"
-# A primary waits for more replicas to come before it sends them its data.
-_AT_ONCE: Final = {"repl-diskless-sync-delay": "0"}
+# A primary would wait 5 s for more replicas before it sends the first one its data.
+AT_ONCE: Final = {"repl-diskless-sync-delay": "0"}
+# A busy disk must not look like a dead server.
+_PATIENT: Final = {**AT_ONCE, "appendfsync": "no"}
 _CONFIG: Final = """port {port}
 bind 127.0.0.1
 dir {folder}
 sentinel monitor {service} 127.0.0.1 {primary} 2
-sentinel down-after-milliseconds {service} 500
+sentinel down-after-milliseconds {service} 1000
 sentinel failover-timeout {service} 3000
 sentinel myid {id}
 """
 
 
-def replica_of(primary: EmbeddedRedis, port: int | None = None) -> EmbeddedRedis:
-    """A server that replicates ``primary``, or what answers on ``port``; not started yet."""
-    return EmbeddedRedis(options={**_AT_ONCE, "replicaof": f"127.0.0.1 {port or primary.port}"})
+def replica_of(
+    primary: EmbeddedRedis, port: int | None = None, options: Mapping[str, str] = AT_ONCE
+) -> EmbeddedRedis:
+    """A server that replicates ``primary``, by way of ``port`` if one is given; not started yet."""
+    return EmbeddedRedis(options={**options, "replicaof": f"127.0.0.1 {port or primary.port}"})
 
 
 def is_synced(replica: EmbeddedRedis) -> bool:
@@ -52,9 +57,7 @@ class Sentinel:
 
     def start(self, servers: list[EmbeddedRedis], others: list[Sentinel]) -> None:
         """Start it, knowing what it would find out by itself within 10 s. The first of ``servers`` is the primary."""
-        text = _CONFIG.format(
-            port=self.port, folder=self._folder, service=SERVICE, primary=servers[0].port, id=self.id
-        )
+        text = _CONFIG.format(port=self.port, folder=self._folder, service=SERVICE, primary=servers[0].port, id=self.id)
         text += "".join(f"sentinel known-replica {SERVICE} 127.0.0.1 {one.port}\n" for one in servers[1:])
         text += "".join(f"sentinel known-sentinel {SERVICE} 127.0.0.1 {one.port} {one.id}\n" for one in others)
         config = self._folder / "sentinel.conf"
@@ -100,8 +103,8 @@ class SentinelSetup:
     """A primary, its replicas and three Sentinels. Use as a context manager."""
 
     def __init__(self, replicas: int = 1) -> None:
-        primary = EmbeddedRedis(options=_AT_ONCE)
-        self.servers = [primary, *(replica_of(primary) for _ in range(replicas))]
+        primary = EmbeddedRedis(options=_PATIENT)
+        self.servers = [primary, *(replica_of(primary, options=_PATIENT) for _ in range(replicas))]
         self.sentinels = [Sentinel() for _ in range(3)]
 
     @property
@@ -124,8 +127,7 @@ class SentinelSetup:
         """Start everything and wait until all know each other."""
         for server in self.servers:
             server.start()
-        for replica in self.servers[1:]:
-            wait_until(lambda replica=replica: is_synced(replica), 20, "the replica is in step")
+        wait_until(lambda: all(is_synced(replica) for replica in self.servers[1:]), 20, "the replicas are in step")
         for sentinel in self.sentinels:
             sentinel.start(self.servers, [other for other in self.sentinels if other is not sentinel])
         wait_until(self._is_watched, 20, "all Sentinels see everybody alive")
@@ -147,8 +149,12 @@ class SentinelSetup:
         dead.start()
         with dead.client() as client:
             client.replicaof("127.0.0.1", self.primary.port)
-        wait_until(lambda: is_synced(dead), 30, "the old primary is a replica of the new one")
+        wait_until(self._is_in_step, 30, "the others replicate the new primary")
         return took
+
+    def _is_in_step(self) -> bool:
+        primary = self.primary
+        return all(is_synced(server) for server in self.servers if server is not primary)
 
     def _agree_on_another(self, dead: EmbeddedRedis) -> bool:
         ports = {sentinel.state().get("port") for sentinel in self.sentinels}
