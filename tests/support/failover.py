@@ -32,9 +32,7 @@ sentinel myid {id}
 """
 
 
-def replica_of(
-    primary: EmbeddedRedis, port: int | None = None, options: Mapping[str, str] = AT_ONCE
-) -> EmbeddedRedis:
+def replica_of(primary: EmbeddedRedis, port: int | None = None, options: Mapping[str, str] = AT_ONCE) -> EmbeddedRedis:
     """A server that replicates ``primary``, by way of ``port`` if one is given; not started yet."""
     return EmbeddedRedis(options={**options, "replicaof": f"127.0.0.1 {port or primary.port}"})
 
