@@ -19,7 +19,9 @@ def test_nothing_is_lost_when_everything_fails(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(180)
 def test_many_web_processes_and_workers_at_once(tmp_path: Path) -> None:
-    plan = Plan(seconds=8, seed=11, rate=120, sessions=30, webs=3, workers=4, faults=("kill_worker", "kill_web"))
+    plan = Plan(
+        seconds=6, events=400, seed=11, rate=120, sessions=30, webs=3, workers=4, faults=("kill_worker", "kill_web")
+    )
     report = run(plan, tmp_path)
     assert report.verdict.acked >= 400
     assert report.kills > 0
