@@ -19,11 +19,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from receiver.connections import connect_async
+from receiver.counts import Counts
 from receiver.errors import QueueUnavailable
 from receiver.inbox import Inbox, RedisInbox
 from receiver.ingest import WebhookEndpoint
 from receiver.logs import set_up_logs
 from receiver.settings import WebSettings
+from receiver.tracing import Tracing, start_tracing
 
 WEBHOOK_PATH: Final = "/webhooks/hiloop"
 ACCEPT_TIMEOUT: Final = 2.0
@@ -38,6 +40,7 @@ class ReceiverApp(Starlette):
     """
 
     webhook: WebhookEndpoint
+    counts: Counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event (ASGI 3)."""
@@ -47,7 +50,7 @@ class ReceiverApp(Starlette):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
+def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = None) -> ReceiverApp:
     """The ASGI application over an inbox."""
 
     async def healthy(_request: Request) -> Response:
@@ -62,14 +65,15 @@ def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
         return JSONResponse({"status": "ready"})
 
     app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])
-    app.webhook = WebhookEndpoint(settings, inbox)
+    app.counts = Counts(inbox.count)
+    app.webhook = WebhookEndpoint(settings, inbox, app.counts, tracing=tracing)
     return app
 
 
 def from_environment() -> ReceiverApp:
     """The application of one web process, set up from the environment; what uvicorn is told to load."""
     settings = WebSettings.from_environment(os.environ)
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, settings.log_format)
     inbox = RedisInbox(
         connect_async(settings, timeout=ACCEPT_TIMEOUT, patience=settings.durability.patience),
         settings.layout,
@@ -78,12 +82,16 @@ def from_environment() -> ReceiverApp:
         ordered=settings.ordered,
         durability=settings.durability,
     )
-    app = create_app(settings, inbox)
+    tracing = start_tracing(os.environ, "web", settings.queue)
+    app = create_app(settings, inbox, tracing)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
+        await app.counts.close()
         await inbox.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.stop)
 
     app.router.lifespan_context = lifespan
     return app

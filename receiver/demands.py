@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -11,9 +10,10 @@ from redis.exceptions import RedisError
 from receiver.connections import connect
 from receiver.durability import Durability
 from receiver.errors import ConfigurationError
+from receiver.logs import get_logger
 from receiver.settings import QueueSettings
 
-logger = logging.getLogger("hiloop.redis")
+logger = get_logger()
 
 _LOOK_SECONDS: Final = 1.0
 _WAITAOF_SINCE: Final = (7, 2)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections import deque
+from collections.abc import Mapping
 from enum import Enum
 from itertools import chain
 from typing import Any, Protocol
@@ -21,9 +21,10 @@ from receiver.durability import Durability
 from receiver.errors import QueueUnavailable
 from receiver.events import Event
 from receiver.layout import Layout, job_id, lane_of
+from receiver.logs import get_logger
 from receiver.scripts import load_script
 
-logger = logging.getLogger("hiloop.inbox")
+logger = get_logger()
 
 # Long enough to share the round trip, short enough for one batch not to keep Redis from others: about 2 ms.
 MAX_BATCH = 128
@@ -41,8 +42,15 @@ class Accepted(Enum):
 class Inbox(Protocol):
     """Where the endpoint puts verified events."""
 
-    async def accept(self, event: Event, body: bytes, signature: bytes) -> Accepted:
-        """Make ``event`` durable. Raises `QueueUnavailable`, and then the event may or may not be in the queue."""
+    async def accept(self, event: Event, body: bytes, signature: bytes, traceparent: str = "") -> Accepted:
+        """Make ``event`` durable. Raises `QueueUnavailable`, and then the event may or may not be in the queue.
+
+        ``traceparent``: the step of its trace that workers go on from, or empty.
+        """
+        ...
+
+    async def count(self, numbers: Mapping[str, int]) -> None:
+        """Add to the totals (`receiver.layout.COUNTERS`). Raises `QueueUnavailable`; then they may be added or not."""
         ...
 
     async def ping(self) -> None:
@@ -79,16 +87,25 @@ class RedisInbox:
         self._ordered = ordered
         self._script: Any = connection.register_script(load_script(layout, "receiver", "accept"))
         self._most = MAX_BATCH * (1 if durability is Durability.MEMORY else MAX_CONFIRMED_TOGETHER)
+        self._count_script: Any = connection.register_script(load_script(layout, "receiver", "count"))
         self._waiting: deque[_Entry] = deque()
         self._committer: asyncio.Task[None] | None = None
 
-    async def accept(self, event: Event, body: bytes, signature: bytes) -> Accepted:
+    async def accept(self, event: Event, body: bytes, signature: bytes, traceparent: str = "") -> Accepted:
         """See `Inbox.accept`."""
         answer: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._waiting.append((self._arguments(event, body, signature), answer))
+        self._waiting.append(((*self._arguments(event, body, signature), traceparent), answer))
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all())
         return await answer
+
+    async def count(self, numbers: Mapping[str, int]) -> None:
+        """See `Inbox.count`."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._count_script(args=[part for pair in numbers.items() for part in pair])
+        except (RedisError, OSError, TimeoutError) as error:
+            raise QueueUnavailable("Redis cannot be reached") from error
 
     async def ping(self) -> None:
         """See `Inbox.ping`."""
@@ -125,7 +142,7 @@ class RedisInbox:
                     answers = await self._run_confirmed(calls)
         except (RedisError, OSError, TimeoutError, QueueUnavailable) as error:
             # An error's text may quote the arguments; its type says enough.
-            logger.warning("redis cannot accept events: error=%s events=%d", type(error).__name__, len(batch))
+            logger.warning("redis cannot accept events", error=type(error).__name__, events=len(batch))
             for _, answer in batch:
                 if not answer.done():
                     answer.set_exception(QueueUnavailable("the queue cannot take the event now; send it again"))

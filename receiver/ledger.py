@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import redis
 
+from receiver.attempts import HandlerCounts
 from receiver.layout import Layout, job_id
 from receiver.stored import FIELDS, Filter, StoredEvent, read_event
 
@@ -22,6 +23,8 @@ from receiver.stored import FIELDS, Filter, StoredEvent, read_event
 SCAN_LIMIT: Final = 1000
 _CHUNK: Final = 200
 _MINUTES_KEPT: Final = 1500
+# More than the scripts ever write; whoever else writes into Redis shall not make a reader's work endless.
+_MOST_FIELDS: Final = 1000
 
 Source = tuple[str, str]  # kind of collection (`list` or `zset`), key
 
@@ -96,13 +99,41 @@ class Ledger:
 
     def minutes(self, number: int = 60, now: float | None = None) -> list[Minute]:
         """The last ``number`` minutes up to this one, at most 25 hours, the oldest first."""
-        last = int((time.time() if now is None else now) // 60)
-        starts = range(last - min(number, _MINUTES_KEPT) + 1, last + 1)
+        starts = _minutes(number, now)
         with self._redis.pipeline(transaction=False) as pipe:
             for minute in starts:
                 pipe.hgetall(self._layout.own(f"minute:{minute}"))
             found = pipe.execute()
         return [Minute(start * 60, _whole_numbers(raw)) for start, raw in zip(starts, found, strict=True)]
+
+    def handlers(self, minutes: int | None = None) -> dict[str, HandlerCounts]:
+        """What attempts came to, by handler: over the last ``minutes`` (at most 25 hours), or in all."""
+        if minutes is None:
+            return _by_handler(self._redis.hscan(self._layout.own("handlers"), count=_MOST_FIELDS))
+        total: dict[str, HandlerCounts] = {}
+        for _, counts in self.handler_minutes(minutes):
+            for name, one in counts.items():
+                total.setdefault(name, HandlerCounts()).add(one)
+        return total
+
+    def handler_minutes(self, number: int = 60, now: float | None = None) -> list[tuple[int, dict[str, HandlerCounts]]]:
+        """The same for each of the last ``number`` minutes, the oldest first, with its start (Unix seconds)."""
+        starts = _minutes(number, now)
+        with self._redis.pipeline(transaction=False) as pipe:
+            for minute in starts:
+                pipe.hscan(self._layout.own(f"handlers:{minute}"), count=_MOST_FIELDS)
+            found = pipe.execute()
+        return [(minute * 60, _by_handler(page)) for minute, page in zip(starts, found, strict=True)]
+
+    def handlers_seen(self) -> dict[str, float]:
+        """When each handler last ran (Unix seconds), those that nobody has seen for longest first."""
+        seen = self._redis.zrange(self._layout.own("handlers_seen"), 0, _MOST_FIELDS, withscores=True)
+        return {name.decode("utf-8", "replace"): when for name, when in seen}
+
+    def dead_reasons(self) -> dict[str, int]:
+        """How many dead letters there are for each reason."""
+        _, found = self._redis.hscan(self._layout.own("dead_reasons"), count=_MOST_FIELDS)
+        return _whole_numbers(found)
 
     def status(self, minutes: int = 5) -> Status:
         """How the whole is doing; rates and latencies over the last ``minutes``."""
@@ -299,12 +330,22 @@ def _read_cursor(cursor: str | None, places: int) -> tuple[int, int]:
     return min(int(place), places), int(offset)
 
 
+def _minutes(number: int, now: float | None) -> range:
+    last = int((time.time() if now is None else now) // 60)
+    return range(last - min(number, _MINUTES_KEPT) + 1, last + 1)
+
+
+def _by_handler(page: tuple[int, Mapping[bytes, bytes]]) -> dict[str, HandlerCounts]:
+    text = {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in page[1].items()}
+    return {name: HandlerCounts.from_text(numbers) for name, numbers in text.items()}
+
+
 def _whole_numbers(raw: Mapping[bytes, bytes]) -> dict[str, int]:
-    return {name.decode(): _whole(value.decode()) for name, value in raw.items()}
+    return {name.decode("utf-8", "replace"): _whole(value.decode("utf-8", "replace")) for name, value in raw.items()}
 
 
 def _whole(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() else 0
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def age(moment: datetime | None) -> float | None:

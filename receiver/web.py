@@ -40,7 +40,7 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT. Several processes share one port; each sets itself up from the environment."""
     try:
         settings = WebSettings.from_environment(os.environ)
-        set_up_logs(settings.log_level)
+        set_up_logs(settings.log_level, settings.log_format)
         check_redis(settings, settings.durability)
     except ConfigurationError as error:
         sys.stderr.write(f"Error: {error}\nHint: settings are environment variables; the README lists them all.\n")

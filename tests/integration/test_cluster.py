@@ -37,7 +37,7 @@ def cluster() -> Iterator[list[EmbeddedRedis]]:
 
 
 def test_no_node_can_accept_an_event(cluster: list[EmbeddedRedis]) -> None:
-    event = ["evt_1", "evt_1", "lane", "hiloop", "body", "signature", "type", "{}"]
+    event = ["evt_1", "evt_1", "lane", "hiloop", "body", "signature", "type", "{}", ""]
     for node in cluster:
         with node.client() as client, pytest.raises(redis.ResponseError, match=r"same slot|non local key"):
             client.eval(load_script(Layout(), "receiver", "accept"), 0, "3600", *event)

@@ -13,6 +13,7 @@ import click
 
 from receiver.exits import FAILED, NOT_FOUND, Failure
 from receiver.ledger import Ledger
+from receiver.life import life_line
 from receiver.stored import STATUSES, Filter, StoredEvent
 from workers.commands.edge import Moment, confirm, dry_run_option, explained, open_queue, output_option, yes_option
 from workers.commands.output import ago, counted, print_fields, print_json, print_rows, progress, size
@@ -262,14 +263,10 @@ def _print_event(event: StoredEvent) -> None:
             "priority": event.priority,
             "size": size(event.bytes),
             "delivery": event.delivery,
-            "happened": event.created_at,
-            "accepted": event.accepted_at,
             "came again": f"{event.duplicates} times" if event.duplicates else "",
-            "claimed": event.started_at,
             "claims": event.claims,
             "crashes": event.crashes or "",
             "worker": event.worker,
-            "ended": event.ended_at,
             "next try": ago(event.next_try),
             "reason": event.reason,
             "error": event.error,
@@ -281,3 +278,5 @@ def _print_event(event: StoredEvent) -> None:
         click.echo()
         rows = [(one.name, one.state, one.tries, f"{one.ms:.0f}", one.reason) for one in event.handlers]
         print_rows(("handler", "state", "tries", "ms", "reason"), rows)
+    click.echo()
+    print_rows(("when", "what", ""), [(moment.at, moment.what, moment.detail) for moment in life_line(event)])
