@@ -12,11 +12,13 @@ from tests.faults.run_faults import Plan, run
 
 @pytest.mark.timeout(180)
 def test_the_primary_behind_sentinels_is_killed_again_and_again(tmp_path: Path) -> None:
-    plan = Plan(seconds=4, seed=7, rate=75, webs=2, faults=("fail_over",), settings={"HILOOP_DURABILITY": "replica"})
+    plan = Plan(
+        seconds=4, events=150, seed=7, rate=75, webs=2, faults=("fail_over",), settings={"HILOOP_DURABILITY": "replica"}
+    )
     report = run(plan, tmp_path, FailoverStage)
     verdict = report.verdict
-    assert report.faults["fail_over"] > 1
-    assert verdict.acked > 100
+    assert report.faults["fail_over"] >= 1
+    assert verdict.acked >= 150
     # A claim or a closing may be lost with the primary, and its event runs again: those are duplicates.
     assert (verdict.lost, verdict.unexpected, verdict.inversions) == ([], [], [])
     assert report.dead == {}
