@@ -70,11 +70,9 @@ def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = No
     return app
 
 
-def from_environment() -> ReceiverApp:
-    """The application of one web process, set up from the environment; what uvicorn is told to load."""
-    settings = WebSettings.from_environment(os.environ)
-    set_up_logs(settings.log_level, settings.log_format)
-    inbox = RedisInbox(
+def open_inbox(settings: WebSettings) -> RedisInbox:
+    """The inbox in the Redis that the settings name; connects when it is first used."""
+    return RedisInbox(
         connect_async(settings, timeout=ACCEPT_TIMEOUT, patience=settings.durability.patience),
         settings.layout,
         timeout=ACCEPT_TIMEOUT + settings.durability.patience,
@@ -82,6 +80,13 @@ def from_environment() -> ReceiverApp:
         ordered=settings.ordered,
         durability=settings.durability,
     )
+
+
+def from_environment() -> ReceiverApp:
+    """The application of one web process, set up from the environment; what uvicorn is told to load."""
+    settings = WebSettings.from_environment(os.environ)
+    set_up_logs(settings.log_level, settings.log_format)
+    inbox = open_inbox(settings)
     tracing = start_tracing(os.environ, "web", settings.queue)
     app = create_app(settings, inbox, tracing)
 
