@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 
 import uvicorn
 
+from receiver.demands import check_redis
 from receiver.door import KEEP_ALIVE_SECONDS, GuardedProtocol
 from receiver.errors import ConfigurationError
 from receiver.logs import set_up_logs
@@ -42,10 +43,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end)
     try:
         settings = WebSettings.from_environment(os.environ)
+        set_up_logs(settings.log_level, settings.log_format)
+        check_redis(settings, settings.durability)
     except ConfigurationError as error:
         sys.stderr.write(f"Error: {error}\nHint: settings are environment variables; the README lists them all.\n")
         sys.exit(_USAGE)
-    set_up_logs(settings.log_level, settings.log_format)
     uvicorn.run("receiver.app:from_environment", factory=True, workers=settings.processes, **server_options(settings))
 
 
