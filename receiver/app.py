@@ -26,6 +26,7 @@ from receiver.ingest import WebhookEndpoint
 from receiver.logs import set_up_logs
 from receiver.refusals import Refusals
 from receiver.settings import WebSettings
+from receiver.tracing import Tracing, start_tracing
 
 WEBHOOK_PATH: Final = "/webhooks/hiloop"
 ACCEPT_TIMEOUT: Final = 2.0
@@ -50,7 +51,7 @@ class ReceiverApp(Starlette):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
+def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = None) -> ReceiverApp:
     """The ASGI application over an inbox."""
 
     async def healthy(_request: Request) -> Response:
@@ -66,7 +67,7 @@ def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
 
     app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])
     refusals = Refusals(proxies=settings.proxies, limit=settings.max_refusals)
-    app.webhook = WebhookEndpoint(settings, inbox, refusals)
+    app.webhook = WebhookEndpoint(settings, inbox, refusals, tracing=tracing)
     app.door = Door(settings, refusals)
     return app
 
@@ -74,7 +75,7 @@ def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
 def from_environment() -> ReceiverApp:
     """The application of one web process, set up from the environment; what uvicorn is told to load."""
     settings = WebSettings.from_environment(os.environ)
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, settings.log_format)
     inbox = RedisInbox(
         connect_async(settings, timeout=ACCEPT_TIMEOUT),
         settings.layout,
@@ -83,12 +84,15 @@ def from_environment() -> ReceiverApp:
         ordered=settings.ordered,
         max_pending=settings.max_pending,
     )
-    app = create_app(settings, inbox)
+    tracing = start_tracing(os.environ, "web", settings.queue)
+    app = create_app(settings, inbox, tracing)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
         await inbox.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.stop)
 
     app.router.lifespan_context = lifespan
     return app

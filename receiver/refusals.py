@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
 from receiver.errors import RequestError, TooManyRefusals
+from receiver.logs import get_logger
 from receiver.sources import Sources, source_of
 
-logger = logging.getLogger("hiloop.ingest")
+logger = get_logger()
 
-# Lines of one kind in a while; of the others only the number is told, at its end.
+# Lines of one code in a while; of the others only the number is told, at its end.
 LINES: Final = 20
 WHILE_SECONDS: Final = 10.0
 
@@ -55,23 +55,23 @@ class Refusals:
         """Count a refusal, and log it unless many of its kind were logged already."""
         if source is not None and error.is_suspect:
             self._sources.refused(source, time.monotonic())
-        self._count(error.code, f"status={error.status} code={error.code}")
+        self._count(error.code, error.status)
 
     def note_disconnect(self) -> None:
         """Count a request whose sender went away before it was complete."""
-        self._count("disconnected", "the sender went away")
+        self._count("sender_went_away")
 
-    def _count(self, kind: str, line: str) -> None:
-        self.totals[kind] += 1
-        self._lines[kind] += 1
-        if self._lines[kind] <= LINES:
-            logger.info("refused: %s", line)
+    def _count(self, code: str, status: int | None = None) -> None:
+        self.totals[code] += 1
+        self._lines[code] += 1
+        if self._lines[code] <= LINES:
+            logger.info("refused", status=status, code=code)
         if self._summary is None:
             self._summary = asyncio.get_running_loop().call_later(self._seconds, self._summarise)
 
     def _summarise(self) -> None:
-        for kind, number in self._lines.items():
+        for code, number in self._lines.items():
             if number > LINES:
-                logger.warning("refused: code=%s more=%d seconds=%g", kind, number - LINES, self._seconds)
+                logger.warning("refused", code=code, more=number - LINES, seconds=self._seconds)
         self._lines.clear()
         self._summary = None

@@ -1,19 +1,20 @@
 #!lua
 -- Make events durable. One atomic step for a whole batch: duplicate? remember, write the RQ job, put it in line.
 -- ARGV: deduplication window (s), how many events may wait, then for every event: event id, job id, lane, queue, body,
---       signature, type, metadata (JSON).
+--       signature, type, metadata (JSON), traceparent or ''.
 -- Returns for every event 1 (accepted), 0 (a duplicate) or -1 (too many wait). Refused as a whole when memory is full (OOM).
 
 -- Hand a new event to a worker that waits with a free slot, which saves it a round trip; false if there is none.
 -- A worker whose connection breaks before it has read the message asks what it holds (`resync` in advance).
-local function hand_over(job, queue, body, signature, now, time)
+local function hand_over(job, queue, body, signature, now, time, traceparent)
   if redis.call('EXISTS', SUSPENDED) == 1 then
     return false
   end
   local worker = redis.call('SPOP', WAITING)
   while worker do
     local execution = new_execution(worker)
-    if redis.call('PUBLISH', WAKE .. worker, cjson.encode({job, execution, body, signature, '', 1, '', time})) > 0 then
+    local message = cjson.encode({job, execution, body, signature, '', 1, '', time, traceparent})
+    if redis.call('PUBLISH', WAKE .. worker, message) > 0 then
       write_claim(job, execution, queue, worker, now)
       return true
     end
@@ -34,7 +35,7 @@ end
 local window, exact, answers, accepted, duplicates = ARGV[1], now_exact(), {}, 0, 0
 local now, room = math.floor(exact), ARGV[2] - waiting()
 
-for i = 3, #ARGV, 8 do
+for i = 3, #ARGV, 9 do
   local event, job, lane, queue = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if room <= 0 and redis.call('EXISTS', SEEN .. event, JOB .. job) == 0 then
     answers[#answers + 1] = -1
@@ -45,9 +46,12 @@ for i = 3, #ARGV, 8 do
     redis.call('HSET', JOB .. job, 'data', JOB_DATA, 'body', ARGV[i + 4], 'signature', ARGV[i + 5],
       'description', ARGV[i + 6], 'event', ARGV[i + 7], 'lane', lane, 'origin', queue, 'created_at', time,
       'enqueued_at', time)
+    if ARGV[i + 8] ~= '' then
+      redis.call('HSET', JOB .. job, 'traceparent', ARGV[i + 8])
+    end
     redis.call('SADD', QUEUES, QUEUE .. queue)
     if lane == '' or redis.call('RPUSH', LANE .. lane, job) == 1 then
-      if not hand_over(job, queue, ARGV[i + 4], ARGV[i + 5], now, time) then
+      if not hand_over(job, queue, ARGV[i + 4], ARGV[i + 5], now, time, ARGV[i + 8]) then
         line_up(job, queue)
         room = room - 1
       end

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 import pytest
+from structlog.typing import EventDict
 
 from receiver.errors import InvalidEvent, RequestError, TooManyRefusals, Unauthorized
 from receiver.refusals import LINES, Refusals
@@ -32,19 +32,17 @@ def note(refusals: Refusals, error: RequestError, times: int) -> None:
         refusals.note(error, refusals.source(PEER))
 
 
-def test_the_first_are_logged_and_of_the_others_the_number(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+def test_the_first_are_logged_and_of_the_others_the_number(logged: list[EventDict]) -> None:
     refusals = run(lambda refusals: note(refusals, Unauthorized(""), LINES + 7), wait=0.1)
-    lines = [record.getMessage() for record in caplog.records if record.name == "hiloop.ingest"]
-    assert lines[:-1] == ["refused: status=401 code=unauthorized"] * LINES
-    assert lines[-1] == "refused: code=unauthorized more=7 seconds=0.01"
+    assert logged[:-1] == [{"log_level": "info", "event": "refused", "status": 401, "code": "unauthorized"}] * LINES
+    summary = {"log_level": "warning", "event": "refused", "code": "unauthorized", "more": 7, "seconds": 0.01}
+    assert logged[-1] == summary
     assert refusals.totals == {"unauthorized": LINES + 7}
 
 
-def test_nothing_is_told_of_none(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+def test_nothing_is_told_of_none(logged: list[EventDict]) -> None:
     run(lambda refusals: note(refusals, Unauthorized(""), 2), wait=0.1)
-    assert [record.levelname for record in caplog.records if record.name == "hiloop.ingest"] == ["INFO", "INFO"]
+    assert [line["log_level"] for line in logged] == ["info", "info"]
 
 
 def test_a_sender_over_its_limit_is_turned_away() -> None:
