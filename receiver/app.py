@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from receiver.connections import connect_async
+from receiver.counts import Counts
 from receiver.door import Door
 from receiver.errors import QueueUnavailable
 from receiver.inbox import Inbox, RedisInbox
@@ -41,6 +42,7 @@ class ReceiverApp(Starlette):
     """
 
     webhook: WebhookEndpoint
+    counts: Counts
     door: Door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,17 +68,16 @@ def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = No
         return JSONResponse({"status": "ready"})
 
     app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])
-    refusals = Refusals(proxies=settings.proxies, limit=settings.max_refusals)
+    app.counts = Counts(inbox.count)
+    refusals = Refusals(app.counts, proxies=settings.proxies, limit=settings.max_refusals)
     app.webhook = WebhookEndpoint(settings, inbox, refusals, tracing=tracing)
     app.door = Door(settings, refusals)
     return app
 
 
-def from_environment() -> ReceiverApp:
-    """The application of one web process, set up from the environment; what uvicorn is told to load."""
-    settings = WebSettings.from_environment(os.environ)
-    set_up_logs(settings.log_level, settings.log_format)
-    inbox = RedisInbox(
+def open_inbox(settings: WebSettings) -> RedisInbox:
+    """The inbox in the Redis that the settings name; connects when it is first used."""
+    return RedisInbox(
         connect_async(settings, timeout=ACCEPT_TIMEOUT),
         settings.layout,
         timeout=ACCEPT_TIMEOUT,
@@ -84,12 +85,20 @@ def from_environment() -> ReceiverApp:
         ordered=settings.ordered,
         max_pending=settings.max_pending,
     )
+
+
+def from_environment() -> ReceiverApp:
+    """The application of one web process, set up from the environment; what uvicorn is told to load."""
+    settings = WebSettings.from_environment(os.environ)
+    set_up_logs(settings.log_level, settings.log_format)
+    inbox = open_inbox(settings)
     tracing = start_tracing(os.environ, "web", settings.queue)
     app = create_app(settings, inbox, tracing)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
+        await app.counts.close()
         await inbox.close()
         if tracing is not None:
             await asyncio.to_thread(tracing.stop)

@@ -141,7 +141,7 @@ class WebhookEndpoint:
         token = verify_bearer(self._settings.webhook_tokens, headers.get(b"authorization", b""))
         secret = verify_signature(self._settings.webhook_secrets, body, signature)
         if token is None or secret is None:
-            raise Unauthorized(_UNAUTHORIZED)
+            raise Unauthorized(_UNAUTHORIZED, "bad_token" if token is None else "bad_signature")
         return signature
 
 

@@ -1,4 +1,4 @@
-"""Refused requests: logged without flooding the log, and counted against who sent them."""
+"""Refused requests: counted, logged without flooding the log, and held against who sent them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from receiver.counts import Counts
 from receiver.errors import RequestError, TooManyRefusals
 from receiver.logs import get_logger
 from receiver.sources import Sources, source_of
@@ -27,8 +28,8 @@ class Refusals:
     long a while is.
     """
 
-    def __init__(self, *, proxies: int | None, limit: int, seconds: float = WHILE_SECONDS) -> None:
-        self.totals: Counter[str] = Counter()  # code → how many since the start
+    def __init__(self, counts: Counts, *, proxies: int | None, limit: int, seconds: float = WHILE_SECONDS) -> None:
+        self._counts = counts
         self._proxies = proxies
         self._seconds = seconds
         self._sources = Sources(limit)
@@ -55,14 +56,15 @@ class Refusals:
         """Count a refusal, and log it unless many of its kind were logged already."""
         if source is not None and error.is_suspect:
             self._sources.refused(source, time.monotonic())
-        self._count(error.code, error.status)
+        self._count(error.reason, error.code, error.status)
 
     def note_disconnect(self) -> None:
         """Count a request whose sender went away before it was complete."""
-        self._count("sender_went_away")
+        self._count("disconnected", "sender_went_away")
 
-    def _count(self, code: str, status: int | None = None) -> None:
-        self.totals[code] += 1
+    def _count(self, reason: str, code: str, status: int | None = None) -> None:
+        self._counts.add("refused")
+        self._counts.add(f"refused:{reason}")
         self._lines[code] += 1
         if self._lines[code] <= LINES:
             logger.info("refused", status=status, code=code)

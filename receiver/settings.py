@@ -170,7 +170,8 @@ class WorkerSettings(QueueSettings):
     at once. ``retries``: tries after the first one. ``retry_base``, ``retry_max``: seconds, of the exponential
     backoff. ``timeout``: seconds a handler may take. ``grace``: seconds running handlers get at a stop. ``lease``:
     seconds after which a silent worker's events are taken over. ``keeping``: what stays of events that are done with.
-    ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none.
+    ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none. ``webhooks``: ids of the
+    webhooks that lead to this receiver; empty where the agent has no others.
     """
 
     api_key: str = field(repr=False, default="")
@@ -187,6 +188,7 @@ class WorkerSettings(QueueSettings):
     lease: float = 30.0
     keeping: Keeping = field(default_factory=Keeping)
     reconcile: float = 300.0
+    webhooks: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> Self:
@@ -214,6 +216,7 @@ class WorkerSettings(QueueSettings):
             lease=env.get("HILOOP_LEASE", default.lease, _seconds(1, 3600)),
             keeping=_keeping(env),
             reconcile=env.get("HILOOP_RECONCILE", default.reconcile, _or_none(_seconds(1, 86400))),
+            webhooks=env.get("HILOOP_WEBHOOK_ID", default.webhooks, _list),
         )
         if not settings.api_key and not settings.agent_keys and "HILOOP_API_KEY" not in _named(env.problems):
             env.problems.append(

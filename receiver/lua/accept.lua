@@ -2,7 +2,8 @@
 -- Make events durable. One atomic step for a whole batch: duplicate? remember, write the RQ job, put it in line.
 -- ARGV: deduplication window (s), how many events may wait, then for every event: event id, job id, lane, queue, body,
 --       signature, type, metadata (JSON), traceparent or ''.
--- Returns for every event 1 (accepted), 0 (a duplicate) or -1 (too many wait). Refused as a whole when memory is full (OOM).
+-- Returns for every event 1 (accepted), 0 (a duplicate) or -1 (too many wait). Refused as a whole when memory is full
+-- (OOM).
 
 -- Hand a new event to a worker that waits with a free slot, which saves it a round trip; false if there is none.
 -- A worker whose connection breaks before it has read the message asks what it holds (`resync` in advance).
@@ -12,10 +13,10 @@ local function hand_over(job, queue, body, signature, now, time, traceparent)
   end
   local worker = redis.call('SPOP', WAITING)
   while worker do
-    local execution = new_execution(worker)
+    local execution = execution_id(worker, redis.call('INCR', TURN))
     local message = cjson.encode({job, execution, body, signature, '', 1, '', time, traceparent})
     if redis.call('PUBLISH', WAKE .. worker, message) > 0 then
-      write_claim(job, execution, queue, worker, now)
+      write_claim(job, execution, queue, worker, now, time, 1)
       return true
     end
     worker = redis.call('SPOP', WAITING)
@@ -30,6 +31,20 @@ local function waiting()
     total = total + redis.call('LLEN', QUEUE .. queue) + redis.call('ZCARD', DEFERRED .. queue)
   end
   return total
+end
+
+-- Note in which delivery an event came again.
+local function note_delivery(job, metadata, now)
+  redis.call('HINCRBY', JOB .. job, 'duplicates', 1)
+  local delivery = (decoded(metadata) or {}).delivery
+  if delivery then
+    local deliveries = decoded(redis.call('HGET', JOB .. job, 'deliveries')) or {}
+    deliveries[#deliveries + 1] = {delivery, now}
+    if #deliveries > 10 then
+      table.remove(deliveries, 1)
+    end
+    redis.call('HSET', JOB .. job, 'deliveries', cjson.encode(deliveries))
+  end
 end
 
 local window, exact, answers, accepted, duplicates = ARGV[1], now_exact(), {}, 0, 0
@@ -63,12 +78,12 @@ for i = 3, #ARGV, 9 do
     answers[#answers + 1] = 1
   else
     if redis.call('EXISTS', JOB .. job) == 1 then
-      redis.call('HINCRBY', JOB .. job, 'duplicates', 1)
+      note_delivery(job, ARGV[i + 7], now)
     end
     duplicates = duplicates + 1
     answers[#answers + 1] = 0
   end
 end
 
-count(now, {accepted = accepted, duplicates = duplicates, turned_away = #answers - accepted - duplicates})
+count(now, {accepted = accepted, duplicates = duplicates})
 return answers

@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from receiver.attempts import HandlerCounts
+from receiver.counts import Counts
 from receiver.envelope import open_envelope, open_fields
 from receiver.errors import ConfigurationError, InvalidEvent, OpenError
 from receiver.events import Event
@@ -17,8 +19,9 @@ from receiver.inbox import metadata
 from receiver.ingest import WebhookEndpoint
 from receiver.keyring import KeyPair, Keyring
 from receiver.layout import event_id, job_id, lane_of
-from receiver.ledger import _read_cursor
+from receiver.life import life_line
 from receiver.lines import FORMATS
+from receiver.pages import _read_cursor, _write_cursor
 from receiver.refusals import Refusals
 from receiver.settings import WebSettings, WorkerSettings, duration
 from receiver.signature import sign, verify_bearer, verify_signature
@@ -139,6 +142,7 @@ def stored(data: bytes) -> None:
     event = read_event("evt_1", parts, 0)
     if event is not None:
         json.dumps(event.as_json())
+        life_line(event)
         for status in STATUSES:
             Filter(status=status, type="a*", handler="b*").matches(event)
 
@@ -165,13 +169,22 @@ def settings(data: bytes) -> None:
 
 @target
 def cursor(data: bytes) -> None:
-    """A place in a list, or a `ValueError`."""
+    """A place in a list that is written as it was read, or a `ValueError`."""
     try:
-        place, offset = _read_cursor(_text(data), 4)
+        place, last = _read_cursor(_text(data))
     except ValueError:
         return
-    assert 0 <= place <= 4
-    assert offset >= 0
+    assert place >= 0
+    assert last is not None
+    assert _read_cursor(_write_cursor(place, last)) == (place, last)
+
+
+@target
+def attempts(data: bytes) -> None:
+    """Whatever stands in Redis is numbers of a handler."""
+    counts = HandlerCounts.from_text(_text(data))
+    assert HandlerCounts.from_text(counts.to_text()) == counts
+    counts.percentile_ms(0.95)
 
 
 @target
@@ -226,7 +239,8 @@ def endpoint(data: bytes) -> None:
 async def _ask(headers: list[Any], body: bytes) -> tuple[int, MemoryInbox]:
     inbox = MemoryInbox()
     web = WebSettings(webhook_tokens=(TOKEN,), webhook_secrets=(SECRET,), max_body=4096)
-    asked = WebhookEndpoint(web, inbox, Refusals(proxies=0, limit=1000, seconds=0))
+    counts = Counts(inbox.count)
+    asked = WebhookEndpoint(web, inbox, Refusals(counts, proxies=0, limit=1000, seconds=0))
     parts = [{"type": "http.request", "body": body, "more_body": False}]
     answers: list[Any] = []
 
@@ -237,6 +251,7 @@ async def _ask(headers: list[Any], body: bytes) -> tuple[int, MemoryInbox]:
         answers.append(message)
 
     await asked({"type": "http", "method": "POST", "headers": headers, "client": ("192.0.2.1", 1)}, receive, send)
+    await counts.close()
     assert [message["type"] for message in answers] == ["http.response.start", "http.response.body"]
     json.loads(answers[1]["body"])
     return answers[0]["status"], inbox

@@ -7,6 +7,7 @@ import redis
 
 from receiver.testing import signed_headers
 from tests.support.processes import Running
+from tests.support.scripts import nothing_accepted
 from tests.support.wire import (
     SECRET,
     TOKEN,
@@ -55,13 +56,13 @@ def test_a_header_that_is_not_exactly_right(web: Running, redis_client: redis.Re
     others = [(key, value) for key, value in GENUINE.items() if key != name]
     values = change(GENUINE[name])  # type: ignore[operator]  # the table's functions
     assert send(web, [*others, *((name, value) for value in values)]) == REFUSED[name]
-    assert redis_client.dbsize() == 0
+    assert nothing_accepted(redis_client)
 
 
 def test_a_header_doubled_in_another_case(web: Running, redis_client: redis.Redis) -> None:
     for name, status in REFUSED.items():
         assert send(web, [*GENUINE.items(), (name.upper(), GENUINE[name])]) == status
-    assert redis_client.dbsize() == 0
+    assert nothing_accepted(redis_client)
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
@@ -86,7 +87,7 @@ TOKENS = {
 @pytest.mark.parametrize("value", TOKENS.values(), ids=TOKENS.keys())
 def test_the_token_is_accepted_in_one_form_only(web: Running, redis_client: redis.Redis, value: str) -> None:
     assert post(web.port, BODY, change={"Authorization": value}).status == 401
-    assert redis_client.dbsize() == 0
+    assert nothing_accepted(redis_client)
 
 
 DIGITS = signature(BODY).decode().removeprefix("sha256=")
@@ -114,7 +115,7 @@ SIGNATURES = {
 @pytest.mark.parametrize("value", SIGNATURES.values(), ids=SIGNATURES.keys())
 def test_the_signature_is_accepted_in_one_form_only(web: Running, redis_client: redis.Redis, value: str) -> None:
     assert post(web.port, BODY, change={"X-Hiloop-Signature": value}).status == 401
-    assert redis_client.dbsize() == 0
+    assert nothing_accepted(redis_client)
 
 
 def padded_head(size: int, lines: int = 1) -> bytes:
@@ -137,7 +138,7 @@ def test_the_largest_headers_are_accepted_and_one_byte_more_is_not(
     if status == 431:
         assert b"headers_too_large" in reply.body
         assert reply.header("connection") == "close"
-        assert redis_client.dbsize() == 0
+        assert nothing_accepted(redis_client)
 
 
 ENDLESS = {
@@ -164,7 +165,7 @@ def test_what_never_ends_is_given_up(web: Running, redis_client: redis.Redis, st
             pass
         # A read of the server's, what is in the buffers of both sides, and no more.
         assert sent < 10 * 1024 * 1024
-    assert redis_client.dbsize() == 0
+    assert nothing_accepted(redis_client)
 
 
 def test_too_many_headers_behind_a_request_that_is_being_answered(web: Running, redis_client: redis.Redis) -> None:
@@ -182,11 +183,11 @@ def test_trailers_are_no_headers(web: Running, redis_client: redis.Redis) -> Non
     with connect(web.port) as connection:
         connection.sendall(head + body)
         assert read_reply(connection).status == 401
-    assert redis_client.dbsize() == 0
+    assert nothing_accepted(redis_client)
 
 
 @pytest.mark.parametrize("byte", [b"\0", b"\r", b"\x01", b"\x7f"])
 def test_control_characters_in_a_header(web: Running, redis_client: redis.Redis, byte: bytes) -> None:
     raw = with_length(BODY, ("X-Strange", "a~b")).replace(b"a~b", b"a" + byte + b"b")
     assert exchange(web.port, raw).status == 400
-    assert redis_client.dbsize() == 0
+    assert nothing_accepted(redis_client)

@@ -10,6 +10,7 @@ import redis
 from receiver.embedded import EmbeddedRedis
 from tests.conftest import StartProcess
 from tests.support.processes import Running
+from tests.support.scripts import nothing_accepted
 from tests.support.wire import answer, post, signature
 
 
@@ -42,7 +43,7 @@ def test_an_event_dated_ahead_is_remembered_until_it_is_stale(
 def test_after_its_end_a_replay_is_refused(web: Running, redis_client: redis.Redis) -> None:
     body = answer("approve", created_at=datetime.now(UTC) - timedelta(days=7, seconds=1))
     assert post(web.port, body).status == 422
-    assert redis_client.dbsize() == 0
+    assert nothing_accepted(redis_client)
 
 
 def test_shortly_before_its_end_an_event_is_still_taken(web: Running, redis_client: redis.Redis) -> None:

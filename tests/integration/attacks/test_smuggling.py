@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from tests.support.processes import Running
+from tests.support.scripts import nothing_accepted
 from tests.support.wire import (
     answer,
     chunk,
@@ -81,7 +82,7 @@ def test_ambiguous_requests_are_refused(web: Running, redis_client: redis.Redis,
         connection.sendall(raw)
         statuses = statuses_until_closed(connection)
     assert statuses == [400]
-    assert redis_client.dbsize() == 0
+    assert nothing_accepted(redis_client)
 
 
 ENDS_THE_CONNECTION: dict[str, tuple[bytes, int]] = {
@@ -124,7 +125,7 @@ def test_a_body_that_nobody_reads_is_no_request(
         connection.sendall(make() + request_head([("Connection", "close")], method="GET", path="/healthz"))
         statuses = statuses_until_closed(connection)
     assert len(statuses) == 2
-    assert redis_client.dbsize() == 0
+    assert nothing_accepted(redis_client)
 
 
 def test_every_spelling_of_chunked_is_read_alike(web: Running, redis_client: redis.Redis) -> None:

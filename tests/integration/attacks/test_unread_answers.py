@@ -9,10 +9,12 @@ import time
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from receiver.counts import Counts
 from receiver.door import Door
 from receiver.embedded import free_port
 from receiver.refusals import Refusals
 from receiver.settings import WebSettings
+from receiver.testing import MemoryInbox
 from receiver.web import server_options
 from tests.support.stage import until
 from tests.support.wire import request_head
@@ -22,7 +24,7 @@ class LargeAnswers:
     """An application behind our door whose answers fit into no buffer."""
 
     def __init__(self, settings: WebSettings) -> None:
-        self.door = Door(settings, Refusals(proxies=None, limit=60))
+        self.door = Door(settings, Refusals(Counts(MemoryInbox().count), proxies=None, limit=60))
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer in two parts: whoever does not read the first one holds up the second."""
