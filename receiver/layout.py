@@ -79,7 +79,6 @@ COUNTERS: Final = {
     "accepted": "events made durable",
     "duplicates": "events that were known already",
     "refused": "requests that web processes have refused",
-    "turned_away": "events that were not taken because too many waited",
     "handled": "events whose handlers are all done",
     "retried": "events that wait for another try",
     "released": "events put back at a stop of their worker",
