@@ -18,6 +18,8 @@ from receiver.places import describe
 from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
 from receiver.tracing import Tracing, start_tracing
+from workers.alerter import Alerter
+from workers.alerts import alert_handlers
 from workers.background import BackgroundTask
 from workers.claims import Closing
 from workers.clients import Clients
@@ -97,10 +99,13 @@ def make_worker(settings: WorkerSettings, handlers: Registry, tracing: Tracing |
 
 
 def background_tasks(settings: WorkerSettings) -> list[BackgroundTask]:
-    """What the settings want done beside the events. Comparing with the platform needs an API key."""
+    """What the settings and handlers want done beside the events. Comparing with the platform needs an API key."""
     tasks: list[BackgroundTask] = []
+    connection = connect(settings, timeout=REDIS_TIMEOUT)
     if settings.api_key and settings.reconcile:
-        tasks.append(Reconciler(settings, connect(settings, timeout=REDIS_TIMEOUT), list(keyring_of(settings))))
+        tasks.append(Reconciler(settings, connection, list(keyring_of(settings))))
+    if settings.alerts.url or alert_handlers.functions:
+        tasks.append(Alerter(settings, connection, alert_handlers.functions))
     return tasks
 
 
