@@ -18,7 +18,8 @@ from receiver.events import PRIORITIES
 from receiver.layout import JOB_DATA, JOB_FIELDS, JOB_FUNCTION, Layout, event_id, job_id
 from receiver.scripts import load_script
 
-RECONCILE = "C"  # writes its keys without a script
+# What Python writes: reconciling, and alerts.
+NO_SCRIPT = {"C", "L"}
 SCRIPTS = [("receiver", "accept"), *(("workers", name) for name in ("advance", "heartbeat", "replay", "discard"))]
 event_ids = st.text("abcxyzABZ0189_.:-", min_size=1, max_size=128) | st.from_regex(r"\Ax--[a-z.:-]{0,20}\Z")
 
@@ -80,7 +81,7 @@ def lua_constants() -> dict[str, str]:
 def documented_keys() -> set[str]:
     """The keys in the module's table that scripts write, without what differs from event to event."""
     lines = re.findall(r"^    (?:rq|hiloop):.*", module.__doc__ or "", re.MULTILINE)
-    names = [line.split()[0] for line in lines if line.split()[2] != RECONCILE]
+    names = [line.split()[0] for line in lines if line.split()[2] not in NO_SCRIPT]
     return {re.split(r"[<\[]", name.replace("hiloop:<queue>:", "hiloop:Q:"))[0] for name in names}
 
 
