@@ -72,8 +72,8 @@ class Alerter(BackgroundTask):
         """One look, and whom it concerns."""
         health = self._look()
         for receiver in self._receivers:
-            if time.time() >= receiver.not_before:
-                self.keep_lease()
+            # What others have told meanwhile is not known here: whoever has lost the lease tells nobody.
+            if time.time() >= receiver.not_before and self.keep_lease():
                 self._tell(receiver, health)
 
     def _look(self) -> Health:

@@ -30,6 +30,8 @@ from workers.worker import HiloopWorker
 
 # A command to Redis that hangs longer than this is given up, and asked about again.
 REDIS_TIMEOUT = 5.0
+# What a round of a background task may still take at a stop.
+STOP_SECONDS = 1.0
 
 
 def keyring_of(settings: WorkerSettings) -> Keyring:
@@ -120,6 +122,9 @@ def run_worker(settings: WorkerSettings) -> NoReturn:
     done = worker.work()
     for task in tasks:
         task.stop()
+    for task in tasks:
+        # One that ends in the middle of a round would keep its lease, and the others from the task.
+        task.join(STOP_SECONDS)
     if tracing is not None:
         tracing.stop()
     logging.shutdown()
