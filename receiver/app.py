@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from receiver.connections import connect_async
+from receiver.counts import Counts
 from receiver.errors import QueueUnavailable
 from receiver.inbox import Inbox, RedisInbox
 from receiver.ingest import WebhookEndpoint
@@ -39,6 +40,7 @@ class ReceiverApp(Starlette):
     """
 
     webhook: WebhookEndpoint
+    counts: Counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event (ASGI 3)."""
@@ -63,27 +65,34 @@ def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = No
         return JSONResponse({"status": "ready"})
 
     app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])
-    app.webhook = WebhookEndpoint(settings, inbox, tracing=tracing)
+    app.counts = Counts(inbox.count)
+    app.webhook = WebhookEndpoint(settings, inbox, app.counts, tracing=tracing)
     return app
 
 
-def from_environment() -> ReceiverApp:
-    """The application of one web process, set up from the environment; what uvicorn is told to load."""
-    settings = WebSettings.from_environment(os.environ)
-    set_up_logs(settings.log_level, settings.log_format)
-    inbox = RedisInbox(
+def open_inbox(settings: WebSettings) -> RedisInbox:
+    """The inbox in the Redis that the settings name; connects when it is first used."""
+    return RedisInbox(
         connect_async(settings, timeout=ACCEPT_TIMEOUT),
         settings.layout,
         timeout=ACCEPT_TIMEOUT,
         dedup_window=settings.dedup_window,
         ordered=settings.ordered,
     )
+
+
+def from_environment() -> ReceiverApp:
+    """The application of one web process, set up from the environment; what uvicorn is told to load."""
+    settings = WebSettings.from_environment(os.environ)
+    set_up_logs(settings.log_level, settings.log_format)
+    inbox = open_inbox(settings)
     tracing = start_tracing(os.environ, "web", settings.queue)
     app = create_app(settings, inbox, tracing)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
+        await app.counts.close()
         await inbox.close()
         if tracing is not None:
             await asyncio.to_thread(tracing.stop)

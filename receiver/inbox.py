@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Protocol
 
@@ -44,6 +45,10 @@ class Inbox(Protocol):
         """
         ...
 
+    async def count(self, numbers: Mapping[str, int]) -> None:
+        """Add to the totals (`receiver.layout.COUNTERS`). Raises `QueueUnavailable`; then they may be added or not."""
+        ...
+
     async def ping(self) -> None:
         """Raise `QueueUnavailable` if the queue cannot be reached."""
         ...
@@ -74,6 +79,7 @@ class RedisInbox:
         self._dedup_window = max(1, int(dedup_window))
         self._ordered = ordered
         self._script: Any = connection.register_script(load_script(layout, "receiver", "accept"))
+        self._count_script: Any = connection.register_script(load_script(layout, "receiver", "count"))
         self._waiting: deque[_Entry] = deque()
         self._committer: asyncio.Task[None] | None = None
 
@@ -84,6 +90,14 @@ class RedisInbox:
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all())
         return await answer
+
+    async def count(self, numbers: Mapping[str, int]) -> None:
+        """See `Inbox.count`."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._count_script(args=[part for pair in numbers.items() for part in pair])
+        except (RedisError, OSError, TimeoutError) as error:
+            raise QueueUnavailable("Redis cannot be reached") from error
 
     async def ping(self) -> None:
         """See `Inbox.ping`."""

@@ -152,7 +152,7 @@ class WorkerSettings(QueueSettings):
     backoff. ``timeout``: seconds a handler may take. ``grace``: seconds running handlers get at a stop. ``lease``:
     seconds after which a silent worker's events are taken over. ``keeping``: what stays of events that are done with.
     ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none. ``alerts``: what is told to
-    people.
+    people. ``webhooks``: ids of the webhooks that lead to this receiver; empty where the agent has no others.
     """
 
     api_key: str = field(repr=False, default="")
@@ -170,6 +170,7 @@ class WorkerSettings(QueueSettings):
     keeping: Keeping = field(default_factory=Keeping)
     reconcile: float = 300.0
     alerts: Alerting = field(default_factory=Alerting)
+    webhooks: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> Self:
@@ -198,6 +199,7 @@ class WorkerSettings(QueueSettings):
             keeping=_keeping(env),
             reconcile=env.get("HILOOP_RECONCILE", default.reconcile, _or_none(_seconds(1, 86400))),
             alerts=_alerting(env),
+            webhooks=env.get("HILOOP_WEBHOOK_ID", default.webhooks, _list),
         )
         if not settings.api_key and not settings.agent_keys and "HILOOP_API_KEY" not in _named(env.problems):
             env.problems.append(
