@@ -100,7 +100,8 @@ class WebSettings(QueueSettings):
     """Settings of the web process.
 
     ``port``, ``host``: where it listens. ``processes``: how many web processes. ``webhook_tokens``: bearer tokens,
-    each accepted. ``max_body``: bytes. ``body_timeout``: seconds a body may take to arrive. ``dedup_window``:
+    each accepted. ``metrics_tokens``: those who have one may read `/metrics`; none: there is no such
+    page. ``max_body``: bytes. ``body_timeout``: seconds a body may take to arrive. ``dedup_window``:
     seconds an event id is remembered. ``ordered``: whether events of one session wait for each other.
     """
 
@@ -108,6 +109,7 @@ class WebSettings(QueueSettings):
     port: int = 8000
     processes: int = 1
     webhook_tokens: tuple[bytes, ...] = field(repr=False, default=())
+    metrics_tokens: tuple[bytes, ...] = field(repr=False, default=())
     max_body: int = 1024 * 1024
     body_timeout: float = 10.0
     dedup_window: float = 7 * 86400.0
@@ -128,6 +130,7 @@ class WebSettings(QueueSettings):
                 _secrets,
                 "use the bearer token shown under Admin > Webhooks (several, separated by commas, while you rotate)",
             ),
+            metrics_tokens=env.get("HILOOP_METRICS_TOKEN", (), _secrets),
             max_body=env.get("HILOOP_MAX_BODY", 1024 * 1024, _whole(1024, 64 * 1024 * 1024)),
             body_timeout=env.get("HILOOP_BODY_TIMEOUT", 10.0, _seconds(0.1, 300)),
             dedup_window=env.get("HILOOP_DEDUP_WINDOW", 7 * 86400.0, _seconds(1, 366 * 86400)),
