@@ -25,6 +25,7 @@ from receiver.inbox import Inbox, RedisInbox
 from receiver.ingest import WebhookEndpoint
 from receiver.logs import set_up_logs
 from receiver.settings import WebSettings
+from receiver.tracing import Tracing, start_tracing
 
 if TYPE_CHECKING:
     from receiver.metrics import Metrics
@@ -53,7 +54,7 @@ class ReceiverApp(Starlette):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
+def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = None) -> ReceiverApp:
     """The ASGI application over an inbox."""
 
     async def healthy(_request: Request) -> Response:
@@ -76,14 +77,14 @@ def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
         )
         app.add_route("/metrics", app.metrics.answer)
     app.counts = Counts(inbox.count)
-    app.webhook = WebhookEndpoint(settings, inbox, app.counts)
+    app.webhook = WebhookEndpoint(settings, inbox, app.counts, tracing=tracing)
     return app
 
 
 def from_environment() -> ReceiverApp:
     """The application of one web process, set up from the environment; what uvicorn is told to load."""
     settings = WebSettings.from_environment(os.environ)
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, settings.log_format)
     inbox = RedisInbox(
         connect_async(settings, timeout=ACCEPT_TIMEOUT),
         settings.layout,
@@ -91,7 +92,8 @@ def from_environment() -> ReceiverApp:
         dedup_window=settings.dedup_window,
         ordered=settings.ordered,
     )
-    app = create_app(settings, inbox)
+    tracing = start_tracing(os.environ, "web", settings.queue)
+    app = create_app(settings, inbox, tracing)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -100,6 +102,8 @@ def from_environment() -> ReceiverApp:
         await inbox.close()
         if app.metrics is not None:
             app.metrics.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.stop)
 
     app.router.lifespan_context = lifespan
     return app

@@ -63,6 +63,7 @@ JOB_FIELDS: Final = {
     "deliveries": "JSON: the deliveries in which it came again, the latest ten, each with its time (ms)",
     "progress": "JSON: how far each handler is, and its latest ten attempts (`workers.progress`)",
     "replay": "JSON: id and reason of its last replay, and the handlers it is limited to",
+    "traceparent": "the step of its trace (W3C Trace Context) that workers go on from; only where traces are made",
     "claims": "how often it was claimed",
     "crashes": "how often its worker died while it was in flight",
     "reason": "why it is a dead letter, or that no handler wanted it",

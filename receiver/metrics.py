@@ -6,7 +6,6 @@ Imported only where a token is set: a process without metrics does not pay for t
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,9 +21,10 @@ from starlette.responses import PlainTextResponse, Response
 from receiver.families import Numbers, families
 from receiver.layout import Layout
 from receiver.ledger import Ledger
+from receiver.logs import get_logger
 from receiver.signature import verify_bearer
 
-logger = logging.getLogger("hiloop.metrics")
+logger = get_logger()
 
 # A scrape is given up by Prometheus after 10 s.
 READ_TIMEOUT: Final = 5.0
@@ -52,7 +52,7 @@ class Metrics:
             async with asyncio.timeout(READ_TIMEOUT):
                 page = await asyncio.shield(self._reading)
         except TimeoutError:
-            logger.warning("redis does not answer in time")
+            logger.warning("redis is not available", error="TimeoutError")
             page = _page(None)
         return Response(page, headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4, "cache-control": "no-store"})
 
@@ -75,7 +75,7 @@ class Metrics:
         try:
             return Numbers(ledger.status(minutes=1), ledger.handlers(), ledger.dead_reasons())
         except (RedisError, OSError) as error:
-            logger.warning("redis is not available: error=%s", type(error).__name__)
+            logger.warning("redis is not available", error=type(error).__name__)
             return None
 
 

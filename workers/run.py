@@ -14,17 +14,17 @@ from receiver.connections import connect
 from receiver.envelope import has_aes
 from receiver.errors import ConfigurationError
 from receiver.keyring import KeyPair, Keyring
+from receiver.places import describe
 from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
+from receiver.tracing import Tracing, start_tracing
 from workers.background import BackgroundTask
 from workers.claims import Closing
 from workers.clients import Clients
-from workers.dispatch import Dispatcher, describe
+from workers.dispatch import Dispatcher
 from workers.reconciler import Reconciler
 from workers.registry import Registry, registry
 from workers.worker import HiloopWorker
-
-logger = logging.getLogger("hiloop.worker")
 
 # A command to Redis that hangs longer than this is given up, and asked about again.
 REDIS_TIMEOUT = 5.0
@@ -71,14 +71,14 @@ def import_handlers(settings: WorkerSettings) -> Registry:
     return registry
 
 
-def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
+def make_worker(settings: WorkerSettings, handlers: Registry, tracing: Tracing | None = None) -> HiloopWorker:
     """A worker over Redis. Raises `ConfigurationError` for a key that is none, or a processor that cannot decrypt."""
     if not has_aes():
         raise ConfigurationError(["this processor has no AES instructions; run workers on x86-64 or ARMv8 with AES"])
     keyring = keyring_of(settings)
     clients = Clients(settings, list(keyring))
 
-    def make_dispatcher(report: Callable[[Closing], None]) -> Dispatcher:
+    def make_dispatcher(report: Callable[[Closing], None], worker: str) -> Dispatcher:
         return Dispatcher(
             handlers,
             keyring=keyring,
@@ -88,6 +88,8 @@ def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
             concurrency=settings.concurrency,
             report=report,
             clients=clients,
+            worker=worker,
+            tracing=tracing,
         )
 
     # No retries below: a claim that is sent twice would lose the first one's events until a resync.
@@ -104,13 +106,17 @@ def background_tasks(settings: WorkerSettings) -> list[BackgroundTask]:
 
 def run_worker(settings: WorkerSettings) -> NoReturn:
     """Run a worker until it is told to stop, then end this process: 0 if nothing was left in flight."""
-    worker = make_worker(settings, import_handlers(settings))
+    handlers = import_handlers(settings)
+    tracing = start_tracing(os.environ, "worker", settings.queue)
+    worker = make_worker(settings, handlers, tracing)
     tasks = background_tasks(settings)
     for task in tasks:
         task.start()
     done = worker.work()
     for task in tasks:
         task.stop()
+    if tracing is not None:
+        tracing.stop()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -36,6 +36,7 @@ class Claim:
     claims: int
     replay: str
     accepted_at: str
+    traceparent: str
 
     @property
     def key(self) -> str:
@@ -84,6 +85,7 @@ class Scripts:
         priority: str = "normal",
         window: int = 3600,
         body: bytes = b"{}",
+        traceparent: str = "",
         delivery: str = "",
     ) -> list[int]:
         """Accept events in one batch; an event's job has its id."""
@@ -91,7 +93,7 @@ class Scripts:
         arguments: list[Any] = [window]
         queue = LAYOUT.queue_for(priority)
         for event in events:
-            arguments += [event, event, lane, queue, body, signature(body), "response.created", metadata]
+            arguments += [event, event, lane, queue, body, signature(body), "response.created", metadata, traceparent]
         return list(self._accept(args=arguments))
 
     def advance(
@@ -188,7 +190,7 @@ def _texts(values: Any) -> list[str]:
 
 
 def _claim(fields: Sequence[Any]) -> Claim:
-    job, execution, body, header, progress, claims, replay, accepted_at = fields
+    job, execution, body, header, progress, claims, replay, accepted_at, traceparent = fields
     return Claim(
         job.decode(),
         execution.decode(),
@@ -198,4 +200,5 @@ def _claim(fields: Sequence[Any]) -> Claim:
         int(claims),
         replay.decode(),
         accepted_at.decode(),
+        traceparent.decode(),
     )
