@@ -1,7 +1,7 @@
 """What Redis tells about events, workers and rates: all that the command line and a dashboard read.
 
-Reading changes nothing, and its work is bounded: lists come in pages, no call looks at more than `SCAN_LIMIT` events,
-and none reads a body. Blocking: a web process calls it in a thread.
+Reading changes nothing, and its work is bounded: lists come in pages (`receiver.pages`), and none reads a body.
+Blocking: a web process calls it in a thread.
 """
 
 from __future__ import annotations
@@ -12,25 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import redis
+
 from receiver.counted import Counted, merged, percentiles, texts, whole
-from receiver.layout import job_id
-from receiver.stored import FIELDS, Filter, StoredEvent, read_event
+from receiver.layout import Layout, job_id
+from receiver.pages import SCAN_LIMIT as SCAN_LIMIT
+from receiver.pages import EventPage as EventPage
+from receiver.pages import Pages
+from receiver.stored import Filter, StoredEvent
 
-# Events that one call looks at, however few of them match.
-SCAN_LIMIT: Final = 1000
 _CHUNK: Final = 200
-
-Source = tuple[str, str]  # kind of collection (`list` or `zset`), key
-
-
-@dataclass(frozen=True, slots=True)
-class EventPage:
-    """Some events, and the ``cursor`` of the next page (None at the end). A page may hold fewer events than asked for,
-    or none, where few match.
-    """
-
-    events: tuple[StoredEvent, ...]
-    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +67,10 @@ class Ledger(Counted):
     """Reads one queue's events, and what was counted. Every method raises `redis.RedisError` where Redis cannot be
     reached.
     """
+
+    def __init__(self, connection: redis.Redis, layout: Layout) -> None:
+        super().__init__(connection, layout)
+        self._pages = Pages(connection, layout)
 
     def status(self, minutes: int = 5) -> Status:
         """How the whole is doing; rates and latencies over the last ``minutes``."""
@@ -143,7 +138,7 @@ class Ledger(Counted):
 
     def event(self, event_id: str) -> StoredEvent | None:
         """One event that is waiting, running or kept; None if Redis holds no more of it than that it was here."""
-        return self._read([job_id(event_id)])[0]
+        return self._pages.read([job_id(event_id)])[0]
 
     def is_known(self, event_id: str) -> bool:
         """Whether the event was accepted within the deduplication window, or is still kept."""
@@ -165,22 +160,7 @@ class Ledger(Counted):
 
         ``cursor`` is that of the page before. Raises `ValueError` for one that is none.
         """
-        sources = self._sources(wanted.status)
-        place, offset = _read_cursor(cursor, len(sources))
-        found: list[StoredEvent] = []
-        examined = 0
-        while place < len(sources):
-            jobs = self._slice(sources[place], offset, _CHUNK)
-            for job, event in zip(jobs, self._read(jobs), strict=True):
-                offset += 1
-                examined += 1
-                if event is not None and event.job_id == job and wanted.matches(event):
-                    found.append(event)
-                if len(found) == limit or examined == SCAN_LIMIT:
-                    return EventPage(tuple(found), f"{place}.{offset}")
-            if len(jobs) < _CHUNK:
-                place, offset = place + 1, 0
-        return EventPage(tuple(found), None)
+        return self._pages.page(wanted, limit, cursor)
 
     def each(self, wanted: Filter) -> Iterator[StoredEvent]:
         """All events that match, page after page; those that change their state meanwhile may be missed."""
@@ -203,48 +183,11 @@ class Ledger(Counted):
                 pipe.lindex(layout.rq(f"queue:{queue}"), 0)
                 pipe.zrange(layout.rq(f"deferred:{queue}"), 0, 0)
             first = pipe.execute()
-        jobs = [job.decode() for one in first for job in (one if isinstance(one, list) else [one]) if job]
-        times = [event.accepted_at.timestamp() for event in self._read(jobs) if event and event.accepted_at]
+        jobs = [
+            job.decode("utf-8", "replace") for one in first for job in (one if isinstance(one, list) else [one]) if job
+        ]
+        times = [event.accepted_at.timestamp() for event in self._pages.read(jobs) if event and event.accepted_at]
         return max(0.0, now - min(times)) if times else None
-
-    def _sources(self, status: str) -> list[Source]:
-        rq, queues = self._layout.rq, self._layout.queues
-        if status == "waiting":
-            lines = [("list", rq(f"queue:{queue}")) for queue in queues]
-            isolated = [("list", self._layout.own("isolated"))]
-            return [*isolated, *lines, *(("zset", rq(f"deferred:{queue}")) for queue in queues)]
-        kind = {"failed": "failed", "handled": "finished", "retrying": "scheduled", "running": "wip"}[status]
-        direction = "zset" if status in ("retrying", "running") else "latest"
-        return [(direction, rq(f"{kind}:{queue}")) for queue in queues]
-
-    def _slice(self, source: Source, offset: int, number: int) -> list[str]:
-        kind, key = source
-        last = offset + number - 1
-        if kind == "list":
-            found = self._redis.lrange(key, offset, last)
-        else:
-            found = self._redis.zrange(key, offset, last, desc=kind == "latest")
-        # Members of the registry of running jobs are job:execution; a job id holds no colon.
-        return [member.decode().partition(":")[0] for member in found]
-
-    def _read(self, jobs: list[str]) -> list[StoredEvent | None]:
-        if not jobs:
-            return []
-        with self._redis.pipeline(transaction=False) as pipe:
-            for job in jobs:
-                pipe.hmget(self._layout.rq(f"job:{job}"), FIELDS)
-                pipe.hstrlen(self._layout.rq(f"job:{job}"), "body")
-            found = pipe.execute()
-        return [read_event(*parts) for parts in zip(jobs, found[::2], found[1::2], strict=True)]
-
-
-def _read_cursor(cursor: str | None, places: int) -> tuple[int, int]:
-    if cursor is None:
-        return 0, 0
-    place, dot, offset = cursor.partition(".")
-    if not (dot and place.isascii() and place.isdigit() and offset.isascii() and offset.isdigit() and len(cursor) < 20):
-        raise ValueError("the cursor is none of a page before")
-    return min(int(place), places), int(offset)
 
 
 def age(moment: datetime | None) -> float | None:

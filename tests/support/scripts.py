@@ -87,10 +87,11 @@ class Scripts:
         body: bytes = b"{}",
         traceparent: str = "",
         delivery: str = "",
+        max_pending: int = 1000,
     ) -> list[int]:
         """Accept events in one batch; an event's job has its id."""
         metadata = json.dumps({"delivery": delivery} if delivery else {})
-        arguments: list[Any] = [window]
+        arguments: list[Any] = [window, max_pending]
         queue = LAYOUT.queue_for(priority)
         for event in events:
             arguments += [event, event, lane, queue, body, signature(body), "response.created", metadata, traceparent]
