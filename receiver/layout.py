@@ -96,6 +96,12 @@ COUNTERS: Final = {
     "asked_again": "redeliveries that reconciling has asked for",
 }
 
+# Why an event became a dead letter.
+DEAD_REASONS: Final = (
+    "handler_error", "timeout", "no_handler", "unknown_key", "bad_envelope", "bad_ciphertext", "bad_event",
+    "unverifiable", "worker_lost", "stopped", "not_an_event", "internal_error",
+)  # fmt: skip
+
 # The one function that a job may name, and the `data` of every job of ours in RQ's JSON serializer: function by
 # dotted name, no instance, no arguments. A worker runs nothing else. The event itself is in fields of its own.
 JOB_FUNCTION: Final = "workers.job.handle_event"

@@ -107,18 +107,20 @@ class WebSettings(QueueSettings):
     """Settings of the web process.
 
     ``port``, ``host``: where it listens. ``processes``: how many web processes. ``webhook_tokens``: bearer tokens,
-    each accepted. ``max_body``, ``max_headers``: bytes of one request; ``max_bodies``: bytes of all bodies on their
-    way. ``body_timeout``, ``header_timeout``: seconds they may take to arrive. ``max_connections``, ``max_requests``:
-    how many at once, in each process. ``max_pending``: events that may wait for a worker. ``proxies``: routers in front
-    that add to `X-Forwarded-For`, None if that is not known. ``max_refusals``: requests a minute that may be refused
-    before their sender is turned away. ``dedup_window``: seconds an event id is remembered. ``ordered``: whether events
-    of one session wait for each other. ``durability``: where an event is before it is acknowledged.
+    each accepted. ``metrics_tokens``: those who have one may read `/metrics`; without any there is no such page.
+    ``max_body``, ``max_headers``: bytes of one request; ``max_bodies``: bytes of all bodies on their way.
+    ``body_timeout``, ``header_timeout``: seconds they may take to arrive. ``max_connections``, ``max_requests``:
+    how many at once, in each process. ``max_pending``: events that may wait for a worker. ``proxies``: routers in
+    front that add to `X-Forwarded-For`, None if that is not known. ``max_refusals``: requests a minute that may be
+    refused before their sender is turned away. ``dedup_window``: seconds an event id is remembered. ``ordered``:
+    whether events of one session wait for each other. ``durability``: where an event is before it is acknowledged.
     """
 
     host: str = "0.0.0.0"  # noqa: S104  # platforms route to the container's address
     port: int = 8000
     processes: int = 1
     webhook_tokens: tuple[bytes, ...] = field(repr=False, default=())
+    metrics_tokens: tuple[bytes, ...] = field(repr=False, default=())
     max_body: int = 1024 * 1024
     body_timeout: float = 10.0
     max_headers: int = 16 * 1024
@@ -149,6 +151,7 @@ class WebSettings(QueueSettings):
                 _secrets,
                 "use the bearer token shown under Admin > Webhooks (several, separated by commas, while you rotate)",
             ),
+            metrics_tokens=env.get("HILOOP_METRICS_TOKEN", (), _secrets),
             max_body=env.get("HILOOP_MAX_BODY", 1024 * 1024, _whole(1024, 64 * 1024 * 1024)),
             body_timeout=env.get("HILOOP_BODY_TIMEOUT", 10.0, _seconds(0.1, 300)),
             max_headers=env.get("HILOOP_MAX_HEADERS", default.max_headers, _whole(1024, 1024 * 1024)),
