@@ -20,6 +20,7 @@ from receiver.errors import QueueUnavailable
 from receiver.events import Event
 from receiver.layout import Layout, job_id, lane_of
 from receiver.scripts import load_script
+from receiver.sealed import answer_digest
 
 logger = logging.getLogger("hiloop.inbox")
 
@@ -125,7 +126,8 @@ class RedisInbox:
     def _arguments(self, event: Event, body: bytes, signature: bytes) -> tuple[str | bytes, ...]:
         lane = lane_of(event.session_id) if self._ordered else ""
         queue = self._layout.queue_for(event.priority)
-        return event.id, job_id(event.id), lane, queue, body, signature, event.type, metadata(event, len(body))
+        told = metadata(event, len(body))
+        return event.id, job_id(event.id), lane, queue, body, signature, event.type, told, answer_digest(event)
 
 
 def metadata(event: Event, size: int) -> str:

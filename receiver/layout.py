@@ -22,6 +22,7 @@ Written by accept (A), advance (V), heartbeat (H), replay and discard (R), recon
     rq:suspended                  string       written by `rq suspend`                       by `rq resume`
 
     hiloop:<queue>:seen:<event>   string  A    when it was accepted (ms)                     after the dedup window
+    hiloop:<queue>:answer:<digest> string A   event that brought a human's answer first      after the dedup window
     hiloop:<queue>:lane:<session> list    AV   jobs in order; whose turn it is comes first   when empty
     hiloop:<queue>:leases         zset    VH   worker → when its lease ends (ms)             when it is over
     hiloop:<queue>:beat           string  H    when any worker was last heard (ms)           stays
@@ -55,6 +56,7 @@ JOB_FIELDS: Final = {
     "event": "JSON: what the platform tells of it in plaintext (`receiver.inbox.metadata`)",
     "lane": "the session whose order it keeps, or empty",
     "duplicates": "how often it came again",
+    "copy_of": "the event that brought the same human's answer before, under another id",
     "progress": "JSON: how far each handler is: tries, time of the next, state, duration, how the last try failed",
     "replay": "JSON: id and reason of its last replay, and the handlers it is limited to",
     "claims": "how often it was claimed",
@@ -165,6 +167,7 @@ class Layout:
             "WORKERS": "rq:workers",
             "SUSPENDED": "rq:suspended",
             "SEEN": self.own("seen:"),
+            "ANSWER": self.own("answer:"),
             "LANE": self.own("lane:"),
             "LEASES": self.own("leases"),
             "BEAT": self.own("beat"),

@@ -17,6 +17,7 @@ from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
 from receiver.layout import Layout
 from receiver.logs import parse_level
+from receiver.senders import TrustedSenders
 
 _Value = TypeVar("_Value")
 _UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -146,6 +147,7 @@ class WorkerSettings(QueueSettings):
     at once. ``retries``: tries after the first one. ``retry_base``, ``retry_max``: seconds, of the exponential
     backoff. ``timeout``: seconds a handler may take. ``grace``: seconds running handlers get at a stop. ``lease``:
     seconds after which a silent worker's events are taken over. ``keeping``: what stays of events that are done with.
+    ``trusted_senders``: whose keys may decide; nobody means that it is not asked.
     ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none.
     """
 
@@ -163,6 +165,7 @@ class WorkerSettings(QueueSettings):
     lease: float = 30.0
     keeping: Keeping = field(default_factory=Keeping)
     reconcile: float = 300.0
+    trusted_senders: TrustedSenders = field(default_factory=TrustedSenders)
 
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> Self:
@@ -190,6 +193,7 @@ class WorkerSettings(QueueSettings):
             lease=env.get("HILOOP_LEASE", default.lease, _seconds(1, 3600)),
             keeping=_keeping(env),
             reconcile=env.get("HILOOP_RECONCILE", default.reconcile, _or_none(_seconds(1, 86400))),
+            trusted_senders=env.get("HILOOP_TRUSTED_SENDERS", default.trusted_senders, TrustedSenders.parse),
         )
         if not settings.api_key and not settings.agent_keys and "HILOOP_API_KEY" not in _named(env.problems):
             env.problems.append(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 class Claimed:
     """An event this worker has claimed, as the script `advance` hands it over.
 
-    ``replay``: JSON of its replay, or empty. ``accepted_at``: RQ's text of the time.
+    ``replay``: JSON of its replay, or empty. ``accepted_at``: RQ's text of the time. ``copy_of``: the event that
+    brought the same answer before, or empty.
     """
 
     job_id: str
@@ -20,6 +21,7 @@ class Claimed:
     claims: int
     replay: str
     accepted_at: str
+    copy_of: str = ""
 
     @property
     def key(self) -> str:

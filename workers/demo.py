@@ -27,10 +27,10 @@ from rich.markup import escape
 
 from receiver.client import HiloopClient
 from receiver.embedded import EmbeddedRedis, free_port
+from receiver.events import RESPONSE_TYPE
 from receiver.guard import Guard
 from receiver.sandbox.harness import LocalHiloop
 from workers.demo_messages import EXAMPLES, Example
-from workers.registry import RESPONSE_TYPE
 
 _PATIENCE: Final = 14.0  # seconds in which `--once` must be through
 _LINE: Final = re.compile(r"(?P<time>\S+) (?P<level>\S+) hiloop\.(?:ingest|dispatch) (?P<what>[^:]+): (?P<rest>.*)")

@@ -19,15 +19,25 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from receiver.errors import Discard, InvalidEvent, OpenError, RetryLater, Unverifiable
+from receiver.errors import (
+    Discard,
+    InvalidEvent,
+    OpenError,
+    ReplayedAnswer,
+    RetryLater,
+    UntrustedSender,
+    Unverifiable,
+)
+from receiver.events import RESPONSE_TYPE
 from receiver.keyring import Keyring
 from receiver.retry import RetryPolicy
+from receiver.senders import ANYBODY, TrustedSenders
 from workers.claims import Claimed, Closing
 from workers.clients import Clients
 from workers.job import open_job
 from workers.opened import OpenedEvent
 from workers.progress import Progress
-from workers.registry import RESPONSE_TYPE, Handler, Registry
+from workers.registry import Handler, Registry
 from workers.replayed import read_replay
 
 logger = logging.getLogger("hiloop.dispatch")
@@ -55,8 +65,8 @@ class Dispatcher:
     """Runs claimed events.
 
     ``report`` takes every `Closing`. ``concurrency`` bounds the threads. ``timeout`` in seconds. ``clients``
-    gives handlers a client of Hiloop's API. ``clock`` is seconds since the epoch. ``cancel_grace``: seconds
-    a handler that was cancelled may take to end.
+    gives handlers a client of Hiloop's API. ``trusted``: who may decide. ``clock`` is seconds since the epoch.
+    ``cancel_grace``: seconds a handler that was cancelled may take to end.
     """
 
     def __init__(
@@ -70,12 +80,14 @@ class Dispatcher:
         concurrency: int,
         report: Callable[[Closing], None],
         clients: Clients,
+        trusted: TrustedSenders = ANYBODY,
         clock: Callable[[], float] = time.time,
         cancel_grace: float = CANCEL_GRACE,
     ) -> None:
         self.registry = registry
         self.keyring = keyring
         self.secrets = secrets
+        self.trusted = trusted
         self.policy = policy
         self.timeout = timeout
         self.threads = anyio.CapacityLimiter(concurrency)
@@ -96,8 +108,15 @@ class Dispatcher:
 
     def _start(self, claimed: Claimed) -> None:
         try:
-            event = open_job(claimed.body, claimed.signature, secrets=self.secrets, keyring=self.keyring)
-        except (OpenError, Unverifiable) as error:
+            event = open_job(
+                claimed.body,
+                claimed.signature,
+                secrets=self.secrets,
+                keyring=self.keyring,
+                trusted=self.trusted,
+                copy_of=claimed.copy_of,
+            )
+        except (OpenError, Unverifiable, UntrustedSender, ReplayedAnswer) as error:
             self._close_unopened(claimed, error.reason, f"{type(error).__name__}: {error}")
             return
         except InvalidEvent as error:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -71,12 +72,28 @@ def import_handlers(settings: WorkerSettings) -> Registry:
     return registry
 
 
+def opening_keyring(settings: WorkerSettings) -> Keyring:
+    """The keys with which events are opened. Raises `ConfigurationError` as `keyring_of` does.
+
+    Whoever knows a private key can seal for it in anybody's name. The platform is told the API key with every call, so
+    the key derived from it proves nothing to those who do not trust the platform, once they have keys of their own.
+    """
+    if settings.trusted_senders and settings.agent_keys:
+        return keyring_of(replace(settings, api_key=""))
+    return keyring_of(settings)
+
+
 def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
     """A worker over Redis. Raises `ConfigurationError` for a key that is none, or a processor that cannot decrypt."""
     if not has_aes():
         raise ConfigurationError(["this processor has no AES instructions; run workers on x86-64 or ARMv8 with AES"])
-    keyring = keyring_of(settings)
-    clients = Clients(settings, list(keyring))
+    keyring = opening_keyring(settings)
+    clients = Clients(settings, list(keyring_of(settings)))
+    if settings.trusted_senders and not settings.agent_keys:
+        logger.warning(
+            "trusted senders: the agent's key is derived from the API key, which the platform knows, so the platform "
+            "could answer in their name; make a key of your own with `hiloop-receiver keys new`"
+        )
 
     def make_dispatcher(report: Callable[[Closing], None]) -> Dispatcher:
         return Dispatcher(
@@ -88,6 +105,7 @@ def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
             concurrency=settings.concurrency,
             report=report,
             clients=clients,
+            trusted=settings.trusted_senders,
         )
 
     # No retries below: a claim that is sent twice would lose the first one's events until a resync.

@@ -219,7 +219,7 @@ class HiloopWorker(BaseWorker):
                 self._held.pop(one.key, None)
                 if not answer and not self._resync:
                     logger.warning("closed too late, another worker has it: job=%s", one.job_id)
-        run = [_claimed(fields) for fields in claimed]
+        run = [_claimed(*fields) for fields in claimed]
         self._alone = bool(alone)
         self._look = len(claimed) == want > 0 and not suspended
         self._poll_due = time.monotonic() + self._seconds_to_poll(next_due)
@@ -302,9 +302,18 @@ class HiloopWorker(BaseWorker):
         return done and gone
 
 
-def _claimed(fields: Sequence[Any]) -> Claimed:
+def _claimed(
+    job_id: bytes,
+    execution_id: bytes,
+    body: bytes,
+    signature: bytes,
+    progress: bytes,
+    claims: Any,
+    replay: bytes,
+    accepted_at: bytes,
+    copy_of: bytes = b"",
+) -> Claimed:
     """What `advance` returns of an event it has claimed. What others wrote into the job may be no text."""
-    job_id, execution_id, body, signature, progress, claims, replay, accepted_at = fields
     return Claimed(
         job_id.decode(errors="replace"),
         execution_id.decode(errors="replace"),
@@ -314,13 +323,14 @@ def _claimed(fields: Sequence[Any]) -> Claimed:
         int(claims),
         replay.decode(errors="replace"),
         accepted_at.decode(errors="replace"),
+        copy_of.decode(errors="replace"),
     )
 
 
 def _handed_over(message: bytes) -> Claimed | None:
     """The same in the message that `accept` sends; None for a message that is something else."""
     try:
-        return _claimed([part.encode() if isinstance(part, str) else part for part in json.loads(message)])
+        return _claimed(*(part.encode() if isinstance(part, str) else part for part in json.loads(message)))
     except (ValueError, TypeError, AttributeError, RecursionError):
         logger.warning("ignored a message that hands over no event")
         return None

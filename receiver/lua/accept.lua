@@ -1,7 +1,7 @@
 #!lua
 -- Make events durable. One atomic step for a whole batch: duplicate? remember, write the RQ job, put it in line.
 -- ARGV: deduplication window (s), then for every event: event id, job id, lane, queue, body, signature, type,
---       metadata (JSON).
+--       metadata (JSON), digest of the human's answer it brings (empty if none).
 -- Returns for every event 1 (accepted) or 0 (a duplicate). Refused as a whole when memory is full (OOM).
 
 -- Hand a new event to a worker that waits with a free slot, which saves it a round trip; false if there is none.
@@ -25,7 +25,7 @@ end
 local window, exact, answers, accepted = ARGV[1], now_exact(), {}, 0
 local now = math.floor(exact)
 
-for i = 2, #ARGV, 8 do
+for i = 2, #ARGV, 9 do
   local event, job, lane, queue = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local fresh = redis.call('SET', SEEN .. event, now, 'NX', 'EX', window)
   -- A dead letter outlives the window: it must not be written over.
@@ -35,9 +35,20 @@ for i = 2, #ARGV, 8 do
     redis.call('HSET', JOB .. job, 'data', JOB_DATA, 'body', ARGV[i + 4], 'signature', ARGV[i + 5],
       'description', ARGV[i + 6], 'event', ARGV[i + 7], 'lane', lane, 'origin', queue, 'created_at', time,
       'enqueued_at', time)
+    -- A human's answer that has come before under another event id: whoever runs it must know.
+    local digest = ARGV[i + 8]
+    local copy_of = digest ~= '' and redis.call('SET', ANSWER .. digest, event, 'NX', 'GET', 'EX', window)
+    if copy_of and copy_of ~= event then
+      redis.call('HSET', JOB .. job, 'copy_of', copy_of)
+    else
+      copy_of = nil
+    end
     redis.call('SADD', QUEUES, QUEUE .. queue)
     if lane == '' or redis.call('RPUSH', LANE .. lane, job) == 1 then
-      if not hand_over(job, queue, ARGV[i + 4], ARGV[i + 5], now, time) then
+      if copy_of then
+        line_up(job, queue)
+        wake()
+      elseif not hand_over(job, queue, ARGV[i + 4], ARGV[i + 5], now, time) then
         line_up(job, queue)
       end
     else

@@ -36,6 +36,7 @@ class Claim:
     claims: int
     replay: str
     accepted_at: str
+    copy_of: str
 
     @property
     def key(self) -> str:
@@ -77,13 +78,19 @@ class Scripts:
         self._discard: Any = client.register_script(load_script(LAYOUT, "workers", "discard"))
 
     def accept(
-        self, *events: str, lane: str = "", priority: str = "normal", window: int = 3600, body: bytes = b"{}"
+        self,
+        *events: str,
+        lane: str = "",
+        priority: str = "normal",
+        window: int = 3600,
+        body: bytes = b"{}",
+        answer: str = "",
     ) -> list[int]:
-        """Accept events in one batch; an event's job has its id."""
+        """Accept events in one batch; an event's job has its id. ``answer``: digest of the human's answer."""
         arguments: list[Any] = [window]
         queue = LAYOUT.queue_for(priority)
         for event in events:
-            arguments += [event, event, lane, queue, body, signature(body), "response.created", "{}"]
+            arguments += [event, event, lane, queue, body, signature(body), "response.created", "{}", answer]
         return list(self._accept(args=arguments))
 
     def advance(
@@ -169,7 +176,7 @@ def _texts(values: Any) -> list[str]:
 
 
 def _claim(fields: Sequence[Any]) -> Claim:
-    job, execution, body, header, progress, claims, replay, accepted_at = fields
+    job, execution, body, header, progress, claims, replay, accepted_at, copy_of = fields
     return Claim(
         job.decode(),
         execution.decode(),
@@ -179,4 +186,5 @@ def _claim(fields: Sequence[Any]) -> Claim:
         int(claims),
         replay.decode(),
         accepted_at.decode(),
+        copy_of.decode(),
     )

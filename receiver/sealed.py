@@ -1,0 +1,50 @@
+"""Where encrypted fields stand in an event. Knows no key and opens nothing, so the web process may use it. Pure.
+
+An encrypted field is an object `{ciphertext, wrappings}` under a key like `encryptedFoo`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from receiver.events import RESPONSE_TYPE, Event
+
+
+def is_envelope(value: Any) -> bool:
+    """Whether ``value`` has the shape of an encrypted field; says nothing about whether it opens."""
+    return isinstance(value, Mapping) and "ciphertext" in value and "wrappings" in value
+
+
+def opened_name(name: str) -> str | None:
+    """``encryptedFoo`` → ``foo``, the name an encrypted field has once it is open; None for other names."""
+    rest = name.removeprefix("encrypted")
+    return rest[0].lower() + rest[1:] if rest != name and rest[:1].isupper() else None
+
+
+def encrypted_fields(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The encrypted fields in ``value``, each with the name it has once it is open: those that a worker opens."""
+    if isinstance(value, list):
+        for child in value:
+            yield from encrypted_fields(child)
+    elif isinstance(value, dict):
+        for name, child in value.items():
+            target = opened_name(name)
+            if target is not None and is_envelope(child):
+                yield target, child
+            elif isinstance(child, dict | list):
+                yield from encrypted_fields(child)
+
+
+def answer_digest(event: Event) -> str:
+    """What a human's answer is recognised by, under whatever event id it comes: a hash of its ciphertext.
+
+    Nobody without its keys can seal the same answer once more in other bytes. Empty for an event without an answer.
+    """
+    if event.type != RESPONSE_TYPE:
+        return ""
+    for name, envelope in encrypted_fields(event.payload):
+        if name == "response" and isinstance(envelope["ciphertext"], str):
+            return hashlib.sha256(envelope["ciphertext"].encode()).hexdigest()[:32]
+    return ""
