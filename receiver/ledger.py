@@ -7,6 +7,7 @@ and none reads a body. Blocking: a web process calls it in a thread.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from receiver.stored import FIELDS, Filter, StoredEvent, read_event
 SCAN_LIMIT: Final = 1000
 _CHUNK: Final = 200
 _MINUTES_KEPT: Final = 1500
+_BUCKET: Final = re.compile(r"ms:[0-9]{1,3}", re.ASCII)
 
 Source = tuple[str, str]  # kind of collection (`list` or `zset`), key
 
@@ -128,7 +130,7 @@ class Ledger:
             in_flight=sum(running),
             retrying=sum(scheduled),
             dead=sum(failed),
-            dead_bytes=int(dead_bytes or 0),
+            dead_bytes=_whole(_text(dead_bytes or b"")),
             kept=sum(finished),
             oldest_waiting=self._oldest_waiting(now),
             accept_rate=counted.get("accepted", 0) / seconds,
@@ -146,16 +148,16 @@ class Ledger:
         leases = self._redis.zrange(self._layout.own("leases"), 0, -1, withscores=True)
         with self._redis.pipeline(transaction=False) as pipe:
             for name, _ in leases:
-                key = self._layout.rq(f"worker:{name.decode()}")
+                key = self._layout.rq(f"worker:{_text(name)}")
                 pipe.hgetall(key)
                 pipe.scard(f"{key}:executions")
             found = pipe.execute()
         states = []
         for (name, lease_ends), record, held in zip(leases, found[::2], found[1::2], strict=True):
-            text = {key.decode(): value.decode("utf-8", "replace") for key, value in record.items()}
+            text = {_text(key): _text(value) for key, value in record.items()}
             states.append(
                 WorkerState(
-                    name=name.decode(),
+                    name=_text(name),
                     hostname=text.get("hostname", ""),
                     pid=_whole(text.get("pid")),
                     state=text.get("state") or "starting",
@@ -221,7 +223,7 @@ class Ledger:
     def platform(self) -> dict[str, str]:
         """What reconciling has noted of the platform: ``at`` (Unix seconds), ``report`` and ``stats`` (JSON)."""
         raw = self._redis.hgetall(self._layout.own("platform"))
-        return {name.decode(): value.decode("utf-8", "replace") for name, value in raw.items()}
+        return {_text(name): _text(value) for name, value in raw.items()}
 
     def _oldest_waiting(self, now: float) -> float | None:
         layout = self._layout
@@ -230,7 +232,7 @@ class Ledger:
                 pipe.lindex(layout.rq(f"queue:{queue}"), 0)
                 pipe.zrange(layout.rq(f"deferred:{queue}"), 0, 0)
             first = pipe.execute()
-        jobs = [job.decode() for one in first for job in (one if isinstance(one, list) else [one]) if job]
+        jobs = [_text(job) for one in first for job in (one if isinstance(one, list) else [one]) if job]
         times = [event.accepted_at.timestamp() for event in self._read(jobs) if event and event.accepted_at]
         return max(0.0, now - min(times)) if times else None
 
@@ -252,7 +254,7 @@ class Ledger:
         else:
             found = self._redis.zrange(key, offset, last, desc=kind == "latest")
         # Members of the registry of running jobs are job:execution; a job id holds no colon.
-        return [member.decode().partition(":")[0] for member in found]
+        return [_text(member).partition(":")[0] for member in found]
 
     def _read(self, jobs: list[str]) -> list[StoredEvent | None]:
         if not jobs:
@@ -267,7 +269,7 @@ class Ledger:
 
 def percentiles(counters: Mapping[str, int]) -> dict[str, float | None]:
     """p50, p95 and p99 of the latencies in counted buckets, in ms, rounded up by at most 19 %."""
-    buckets = sorted((int(name[3:]), number) for name, number in counters.items() if name.startswith("ms:"))
+    buckets = sorted((int(name[3:]), number) for name, number in counters.items() if _BUCKET.fullmatch(name))
     total = sum(number for _, number in buckets)
     found: dict[str, float | None] = {}
     for share in (50, 95, 99):
@@ -299,12 +301,17 @@ def _read_cursor(cursor: str | None, places: int) -> tuple[int, int]:
     return min(int(place), places), int(offset)
 
 
+def _text(raw: bytes) -> str:
+    """What stands in Redis as text, whoever has written it."""
+    return raw.decode("utf-8", "replace")
+
+
 def _whole_numbers(raw: Mapping[bytes, bytes]) -> dict[str, int]:
-    return {name.decode(): _whole(value.decode()) for name, value in raw.items()}
+    return {_text(name): _whole(_text(value)) for name, value in raw.items()}
 
 
 def _whole(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() else 0
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def age(moment: datetime | None) -> float | None:

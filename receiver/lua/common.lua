@@ -108,6 +108,16 @@ local function new_execution(worker)
   return string.sub(worker, 1, 8) .. string.format('%x', redis.call('INCR', TURN))
 end
 
+-- Add one to a number in a job. What others have written there instead of a number counts as none.
+local function count_up(job, field)
+  local number = redis.pcall('HINCRBY', JOB .. job, field, 1)
+  if type(number) == 'table' then
+    number = 1
+    redis.call('HSET', JOB .. job, field, number)
+  end
+  return number
+end
+
 local function write_claim(job, execution, queue, worker, now)
   local claim, time = job .. ':' .. execution, rq_time(now)
   redis.call('HSET', JOB .. job, 'status', 'started', 'started_at', time, 'last_heartbeat', time, 'worker_name', worker)
@@ -117,7 +127,7 @@ local function write_claim(job, execution, queue, worker, now)
   -- RQ's own maintenance must never take a claim back: leases decide.
   redis.call('ZADD', WIP .. queue, '+inf', claim)
   redis.call('SADD', WORKER .. worker .. ':executions', claim)
-  return redis.call('HINCRBY', JOB .. job, 'claims', 1)
+  return count_up(job, 'claims')
 end
 
 -- The bytes that the body of a dead letter takes are known as long as it is one, so that their sum is bounded.

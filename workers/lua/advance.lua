@@ -187,7 +187,7 @@ if ARGV[closings_end + 1] == 'resync' then
       local job, execution = string.match(key, '^(.*):(.-)$')
       local fields = read(job)
       if fields[4] then
-        hand_over(job, execution, fields, tonumber(redis.call('HGET', JOB .. job, 'claims')))
+        hand_over(job, execution, fields, tonumber(redis.call('HGET', JOB .. job, 'claims')) or 1)
       end
     end
   end
