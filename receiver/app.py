@@ -21,9 +21,10 @@ from starlette.types import Receive, Scope, Send
 from receiver.connections import connect_async
 from receiver.errors import QueueUnavailable
 from receiver.inbox import Inbox, RedisInbox
-from receiver.ingest import WebhookEndpoint
+from receiver.ingest import NoteUses, WebhookEndpoint
 from receiver.logs import set_up_logs
 from receiver.settings import WebSettings
+from receiver.uses import AsyncTeller, Uses, names_of_secrets
 
 WEBHOOK_PATH: Final = "/webhooks/hiloop"
 ACCEPT_TIMEOUT: Final = 2.0
@@ -47,8 +48,8 @@ class ReceiverApp(Starlette):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
-    """The ASGI application over an inbox."""
+def create_app(settings: WebSettings, inbox: Inbox, note_uses: NoteUses | None = None) -> ReceiverApp:
+    """The ASGI application over an inbox; ``note_uses`` as in `WebhookEndpoint`."""
 
     async def healthy(_request: Request) -> Response:
         return JSONResponse({"status": "alive"})
@@ -62,7 +63,7 @@ def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
         return JSONResponse({"status": "ready"})
 
     app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])
-    app.webhook = WebhookEndpoint(settings, inbox)
+    app.webhook = WebhookEndpoint(settings, inbox, note_uses=note_uses)
     return app
 
 
@@ -70,18 +71,24 @@ def from_environment() -> ReceiverApp:
     """The application of one web process, set up from the environment; what uvicorn is told to load."""
     settings = WebSettings.from_environment(os.environ)
     set_up_logs(settings.log_level)
+    connection = connect_async(settings, timeout=ACCEPT_TIMEOUT)
     inbox = RedisInbox(
-        connect_async(settings, timeout=ACCEPT_TIMEOUT),
+        connection,
         settings.layout,
         timeout=ACCEPT_TIMEOUT,
         dedup_window=settings.dedup_window,
         ordered=settings.ordered,
     )
-    app = create_app(settings, inbox)
+    tokens = names_of_secrets("token", settings.webhook_tokens)
+    secrets = names_of_secrets("secret", settings.webhook_secrets)
+    teller = AsyncTeller(Uses(tokens, secrets), connection, settings.layout)
+    is_rotating = len(tokens) > 1 or len(secrets) > 1
+    app = create_app(settings, inbox, teller.note if is_rotating else None)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
+        await teller.close()
         await inbox.close()
 
     app.router.lifespan_context = lifespan

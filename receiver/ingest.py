@@ -30,11 +30,13 @@ from receiver.events import Event
 from receiver.inbox import Accepted, Inbox
 from receiver.settings import WebSettings
 from receiver.signature import verify_bearer, verify_signature
+from receiver.uses import names_of_secrets
 
 logger = logging.getLogger("hiloop.ingest")
 
 RETRY_AFTER_SECONDS: Final = 5
 _STATUS: Final = {Accepted.NEW: 202, Accepted.DUPLICATE: 200}
+NoteUses = Callable[[Iterable[str]], None]
 _STALLED: Final = "the body has stalled"
 _UNAUTHORIZED: Final = "the bearer token or the signature is missing or wrong"
 
@@ -48,10 +50,23 @@ def _utc_now() -> datetime:
 
 
 class WebhookEndpoint:
-    """Answers `POST /webhooks/hiloop` as the wire contract's table says."""
+    """Answers `POST /webhooks/hiloop` as the wire contract's table says.
 
-    def __init__(self, settings: WebSettings, inbox: Inbox, *, clock: Callable[[], datetime] = _utc_now) -> None:
+    ``note_uses`` is told which token and which secret a good request had.
+    """
+
+    def __init__(
+        self,
+        settings: WebSettings,
+        inbox: Inbox,
+        *,
+        note_uses: NoteUses | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
         self._settings = settings
+        self._note_uses = note_uses
+        self._tokens = names_of_secrets("token", settings.webhook_tokens)
+        self._secrets = names_of_secrets("secret", settings.webhook_secrets)
         self._inbox = inbox
         self._clock = clock
         self._window = timedelta(seconds=settings.dedup_window)
@@ -138,6 +153,8 @@ class WebhookEndpoint:
         secret = verify_signature(self._settings.webhook_secrets, body, signature)
         if token is None or secret is None:
             raise Unauthorized(_UNAUTHORIZED)
+        if self._note_uses is not None:
+            self._note_uses((self._tokens[token], self._secrets[secret]))
         return signature
 
 

@@ -4,7 +4,8 @@ Keys under ``rq:`` are RQ 3.0's own layout, so that its command line and dashboa
 ``hiloop:`` are ours. Rule 1: no other module spells a key. Rule 2: Lua scripts get these names from `lua_names`.
 Rule 3: nothing under any key is plaintext, a secret, or the text of an exception.
 
-Written by accept (A), advance (V), heartbeat (H), replay and discard (R), reconcile (C):
+Written by accept (A), advance (V), heartbeat (H), replay and discard (R), reconcile (C), and by
+`receiver.uses` (U):
 
     rq:queues                     set     AH   queue keys                                    stays
     rq:queue:<queue>              list    AVH  jobs that may run now; a list a priority      when empty
@@ -37,6 +38,7 @@ Written by accept (A), advance (V), heartbeat (H), replay and discard (R), recon
     hiloop:<queue>:reconciler     string  C    the worker that compares; with a lease        after its lease
     hiloop:<queue>:asked:<event>  string  C    redelivery was asked for, not to ask twice    after 10 minutes
     hiloop:<queue>:platform       hash    C    what the platform told when it was last asked stays
+    hiloop:<queue>:used           hash    U    which tokens and keys are used in a rotation  90 days after the last
     hiloop:<queue>:wake:<worker>  channel AVH  wakes a worker
 """
 

@@ -85,6 +85,15 @@ class Minute:
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How often something was used ``since`` it is counted, and when ``last`` (Unix seconds; None: never)."""
+
+    times: int
+    since: float
+    last: float | None
+
+
 class Ledger:
     """Reads one queue's events. Every method raises `redis.RedisError` where Redis cannot be reached."""
 
@@ -142,6 +151,18 @@ class Ledger:
             memory=int(memory.get("used_memory", 0)),
             memory_limit=int(memory.get("maxmemory", 0)),
         )
+
+    def uses(self) -> dict[str, Use]:
+        """Which tokens, secrets and keys were used while several of a kind are accepted, by name (`receiver.uses`)."""
+        raw = self._redis.hgetall(self._layout.own("used"))
+        found: dict[str, dict[str, int]] = {}
+        for field_name, number in _whole_numbers(raw).items():
+            name, _, what = field_name.rpartition(":")
+            found.setdefault(name, {})[what] = number
+        return {
+            name: Use(one.get("times", 0), one.get("since", 0) / 1000, one["last"] / 1000 if "last" in one else None)
+            for name, one in found.items()
+        }
 
     def workers(self) -> list[WorkerState]:
         """All workers whose lease has not been ended by others, the longest living first."""

@@ -32,6 +32,7 @@ from receiver.events import RESPONSE_TYPE
 from receiver.keyring import Keyring
 from receiver.retry import RetryPolicy
 from receiver.senders import ANYBODY, TrustedSenders
+from receiver.uses import Uses
 from workers.claims import Claimed, Closing
 from workers.clients import Clients
 from workers.job import open_job
@@ -65,8 +66,8 @@ class Dispatcher:
     """Runs claimed events.
 
     ``report`` takes every `Closing`. ``concurrency`` bounds the threads. ``timeout`` in seconds. ``clients``
-    gives handlers a client of Hiloop's API. ``trusted``: who may decide. ``clock`` is seconds since the epoch.
-    ``cancel_grace``: seconds a handler that was cancelled may take to end.
+    gives handlers a client of Hiloop's API. ``trusted``: who may decide. ``uses`` counts whose keys events had.
+    ``clock`` is seconds since the epoch. ``cancel_grace``: seconds a handler that was cancelled may take to end.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Dispatcher:
         report: Callable[[Closing], None],
         clients: Clients,
         trusted: TrustedSenders = ANYBODY,
+        uses: Uses | None = None,
         clock: Callable[[], float] = time.time,
         cancel_grace: float = CANCEL_GRACE,
     ) -> None:
@@ -88,6 +90,7 @@ class Dispatcher:
         self.keyring = keyring
         self.secrets = secrets
         self.trusted = trusted
+        self.uses = uses or Uses()
         self.policy = policy
         self.timeout = timeout
         self.threads = anyio.CapacityLimiter(concurrency)
@@ -122,6 +125,10 @@ class Dispatcher:
         except InvalidEvent as error:
             self._close_unopened(claimed, "bad_event", f"InvalidEvent: {error}")
             return
+        for key_id in event.recipients:
+            self.uses.note(f"key:{key_id}")
+        if event.sender is not None:
+            self.uses.note(f"sender:{event.sender.key_id}")
         wanted = handlers = self.registry.match(event)
         order = read_replay(claimed.replay, claimed.accepted_at) if claimed.replay else None
         if order is not None:

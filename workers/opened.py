@@ -38,10 +38,10 @@ class OpenedEvent:
     human's answer: the ``action`` of a button, an object of question id → answer for a form, or None for events that
     are no answer. Only sealed content gets there, never what the relay wrote in plaintext. ``sender`` is who sealed it:
     one of `HILOOP_TRUSTED_SENDERS`, or None where nobody has proven anything. ``sealed`` has all content that was
-    sealed, by name, and ``senders`` the ids of the keys it was sealed with. ``data`` is the event's data with every
-    encrypted field replaced by its plaintext; what else is in it is the platform's word. ``attempt`` counts this
-    handler's tries from 1. ``replay`` is None unless the event is run again at somebody's wish. ``created_at`` is in
-    UTC, or None if the platform gave no readable time.
+    sealed, by name; ``senders`` are the ids of the keys it was sealed with, ``recipients`` those of ours it was sealed
+    for. ``data`` is the event's data with every encrypted field replaced by its plaintext; what else is in it is the
+    platform's word. ``attempt`` counts this handler's tries from 1. ``replay`` is None unless the event is run again at
+    somebody's wish. ``created_at`` is in UTC, or None if the platform gave no readable time.
     """
 
     id: str
@@ -57,6 +57,7 @@ class OpenedEvent:
     senders: tuple[str, ...]
     sender: TrustedSender | None = None
     sealed: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    recipients: tuple[str, ...] = ()
     attempt: int = 1
     replay: Replay | None = None
     connect: Callable[[], Any] = field(default=_not_connected, repr=False, compare=False)
@@ -98,4 +99,5 @@ def open_event(event: Event, keyring: Keyring, trusted: TrustedSenders = ANYBODY
         senders=fields.senders,
         sender=sender,
         sealed=fields.first,
+        recipients=tuple({one.opened.recipient_key_id for one in fields.sealed}),
     )

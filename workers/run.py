@@ -17,6 +17,7 @@ from receiver.errors import ConfigurationError
 from receiver.keyring import KeyPair, Keyring
 from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
+from receiver.uses import Uses
 from workers.background import BackgroundTask
 from workers.claims import Closing
 from workers.clients import Clients
@@ -95,6 +96,9 @@ def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
             "could answer in their name; make a key of your own with `hiloop-receiver keys new`"
         )
 
+    keys = [f"key:{pair.key_id}" for pair in keyring]
+    uses = Uses(keys, [f"sender:{sender.key_id}" for sender in settings.trusted_senders])
+
     def make_dispatcher(report: Callable[[Closing], None]) -> Dispatcher:
         return Dispatcher(
             handlers,
@@ -106,10 +110,11 @@ def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
             report=report,
             clients=clients,
             trusted=settings.trusted_senders,
+            uses=uses,
         )
 
     # No retries below: a claim that is sent twice would lose the first one's events until a resync.
-    return HiloopWorker(settings, connect(settings, timeout=REDIS_TIMEOUT, retries=0), make_dispatcher)
+    return HiloopWorker(settings, connect(settings, timeout=REDIS_TIMEOUT, retries=0), make_dispatcher, uses)
 
 
 def background_tasks(settings: WorkerSettings) -> list[BackgroundTask]:

@@ -28,6 +28,7 @@ from rq.worker import BaseWorker
 
 from receiver.scripts import load_script
 from receiver.settings import WorkerSettings
+from receiver.uses import Uses, tell
 from workers.claims import Claimed, Closing
 from workers.dispatch import Dispatcher
 from workers.loop import HandlerLoop
@@ -53,11 +54,14 @@ class HiloopWorker(BaseWorker):
     """A worker of RQ's family that runs many events at once, in order within a session.
 
     ``connection`` must not repeat commands by itself: a claim that was sent twice would be lost. ``make_dispatcher``
-    gets the function that takes closings and makes what runs the handlers.
+    gets the function that takes closings and makes what runs the handlers. ``uses`` are told to Redis with heartbeats.
     """
 
-    def __init__(self, settings: WorkerSettings, connection: redis.Redis, make_dispatcher: MakeDispatcher) -> None:
+    def __init__(
+        self, settings: WorkerSettings, connection: redis.Redis, make_dispatcher: MakeDispatcher, uses: Uses
+    ) -> None:
         layout = settings.layout
+        self._uses = uses
         super().__init__(
             [Queue(name, connection=connection, serializer=JSONSerializer) for name in layout.queues],
             name=uuid4().hex,
@@ -253,12 +257,24 @@ class HiloopWorker(BaseWorker):
             self._beat_due = time.monotonic()
         elif unbroken:
             self._born = self._look = True
+            self._tell_uses()
         else:
             logger.warning("lease lost: others have taken over %d events", len(self._held))
             self._loop.call(self._loop.dispatcher.drop_all)
             self._held.clear()
             self._closings.clear()
             self._look = True
+
+    def _tell_uses(self) -> None:
+        counts = self._uses.take()
+        if not counts:
+            return
+        pipe = self.connection.pipeline(transaction=False)
+        tell(pipe, self._settings.layout, counts)
+        try:
+            pipe.execute()
+        except (RedisError, OSError):
+            self._uses.put_back(counts)  # told with the next heartbeat
 
     def _call(self, script: Any, arguments: list[Any]) -> Any:
         """Run a script; None if Redis cannot be reached or refuses, after which the next turn waits a little."""
@@ -296,6 +312,7 @@ class HiloopWorker(BaseWorker):
         if self._closings:
             self._step()
         done = not self._closings
+        self._tell_uses()
         record: list[Any] = [self.name, self._lease_ms, MAX_CRASHES, -1]
         gone = self._call(self._heartbeat, record) is not None
         logger.info("stopped: worker=%s put_back=%d", self.name, len(left))
