@@ -24,6 +24,7 @@ from receiver.inbox import Inbox, RedisInbox
 from receiver.ingest import NoteUses, WebhookEndpoint
 from receiver.logs import set_up_logs
 from receiver.settings import WebSettings
+from receiver.tracing import Tracing, start_tracing
 from receiver.uses import AsyncTeller, Uses, names_of_secrets
 
 WEBHOOK_PATH: Final = "/webhooks/hiloop"
@@ -48,7 +49,9 @@ class ReceiverApp(Starlette):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: WebSettings, inbox: Inbox, note_uses: NoteUses | None = None) -> ReceiverApp:
+def create_app(
+    settings: WebSettings, inbox: Inbox, tracing: Tracing | None = None, note_uses: NoteUses | None = None
+) -> ReceiverApp:
     """The ASGI application over an inbox; ``note_uses`` as in `WebhookEndpoint`."""
 
     async def healthy(_request: Request) -> Response:
@@ -63,14 +66,14 @@ def create_app(settings: WebSettings, inbox: Inbox, note_uses: NoteUses | None =
         return JSONResponse({"status": "ready"})
 
     app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])
-    app.webhook = WebhookEndpoint(settings, inbox, note_uses=note_uses)
+    app.webhook = WebhookEndpoint(settings, inbox, tracing=tracing, note_uses=note_uses)
     return app
 
 
 def from_environment() -> ReceiverApp:
     """The application of one web process, set up from the environment; what uvicorn is told to load."""
     settings = WebSettings.from_environment(os.environ)
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, settings.log_format)
     connection = connect_async(settings, timeout=ACCEPT_TIMEOUT)
     inbox = RedisInbox(
         connection,
@@ -79,17 +82,20 @@ def from_environment() -> ReceiverApp:
         dedup_window=settings.dedup_window,
         ordered=settings.ordered,
     )
+    tracing = start_tracing(os.environ, "web", settings.queue)
     tokens = names_of_secrets("token", settings.webhook_tokens)
     secrets = names_of_secrets("secret", settings.webhook_secrets)
     teller = AsyncTeller(Uses(tokens, secrets), connection, settings.layout)
     is_rotating = len(tokens) > 1 or len(secrets) > 1
-    app = create_app(settings, inbox, teller.note if is_rotating else None)
+    app = create_app(settings, inbox, tracing, teller.note if is_rotating else None)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
         await teller.close()
         await inbox.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.stop)
 
     app.router.lifespan_context = lifespan
     return app

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections import deque
 from enum import Enum
 from typing import Any, Protocol
@@ -19,10 +18,11 @@ from redis.exceptions import RedisError
 from receiver.errors import QueueUnavailable
 from receiver.events import Event
 from receiver.layout import Layout, job_id, lane_of
+from receiver.logs import get_logger
 from receiver.scripts import load_script
 from receiver.sealed import answer_digest
 
-logger = logging.getLogger("hiloop.inbox")
+logger = get_logger()
 
 # Long enough to share the round trip, short enough for one batch not to keep Redis from others: about 2 ms.
 MAX_BATCH = 128
@@ -38,8 +38,11 @@ class Accepted(Enum):
 class Inbox(Protocol):
     """Where the endpoint puts verified events."""
 
-    async def accept(self, event: Event, body: bytes, signature: bytes) -> Accepted:
-        """Make ``event`` durable. Raises `QueueUnavailable`, and then the event may or may not be in the queue."""
+    async def accept(self, event: Event, body: bytes, signature: bytes, traceparent: str = "") -> Accepted:
+        """Make ``event`` durable. Raises `QueueUnavailable`, and then the event may or may not be in the queue.
+
+        ``traceparent``: the step of its trace that workers go on from, or empty.
+        """
         ...
 
     async def ping(self) -> None:
@@ -75,10 +78,10 @@ class RedisInbox:
         self._waiting: deque[_Entry] = deque()
         self._committer: asyncio.Task[None] | None = None
 
-    async def accept(self, event: Event, body: bytes, signature: bytes) -> Accepted:
+    async def accept(self, event: Event, body: bytes, signature: bytes, traceparent: str = "") -> Accepted:
         """See `Inbox.accept`."""
         answer: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
-        self._waiting.append((self._arguments(event, body, signature), answer))
+        self._waiting.append(((*self._arguments(event, body, signature), traceparent), answer))
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all())
         return await answer
@@ -114,7 +117,7 @@ class RedisInbox:
                 answers = await self._script(args=arguments)
         except (RedisError, OSError, TimeoutError) as error:
             # An error's text may quote the arguments; its type says enough.
-            logger.warning("redis cannot accept events: error=%s events=%d", type(error).__name__, len(batch))
+            logger.warning("redis cannot accept events", error=type(error).__name__, events=len(batch))
             for _, answer in batch:
                 if not answer.done():
                     answer.set_exception(QueueUnavailable("the queue cannot take the event now; send it again"))

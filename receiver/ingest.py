@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -28,11 +27,13 @@ from receiver.errors import (
 )
 from receiver.events import Event
 from receiver.inbox import Accepted, Inbox
+from receiver.logs import get_logger
 from receiver.settings import WebSettings
 from receiver.signature import verify_bearer, verify_signature
+from receiver.tracing import Step, Tracing
 from receiver.uses import names_of_secrets
 
-logger = logging.getLogger("hiloop.ingest")
+logger = get_logger()
 
 RETRY_AFTER_SECONDS: Final = 5
 _STATUS: Final = {Accepted.NEW: 202, Accepted.DUPLICATE: 200}
@@ -60,8 +61,9 @@ class WebhookEndpoint:
         settings: WebSettings,
         inbox: Inbox,
         *,
-        note_uses: NoteUses | None = None,
         clock: Callable[[], datetime] = _utc_now,
+        tracing: Tracing | None = None,
+        note_uses: NoteUses | None = None,
     ) -> None:
         self._settings = settings
         self._note_uses = note_uses
@@ -69,6 +71,7 @@ class WebhookEndpoint:
         self._secrets = names_of_secrets("secret", settings.webhook_secrets)
         self._inbox = inbox
         self._clock = clock
+        self._tracing = tracing
         self._window = timedelta(seconds=settings.dedup_window)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,10 +80,10 @@ class WebhookEndpoint:
             status, body = await self._answer(scope, receive)
             await _respond(send, status, body)
         except RequestError as error:
-            logger.info("refused: status=%d code=%s", error.status, error.code)
+            logger.info("refused", status=error.status, code=error.code)
             await _respond_error(send, error)
         except _Disconnected:
-            logger.info("refused: the sender went away")
+            logger.info("refused", code="sender_went_away")
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
         if scope["method"] != "POST":
@@ -93,19 +96,38 @@ class WebhookEndpoint:
         verified = time.perf_counter()
         if event.created_at is not None and self._clock() - event.created_at > self._window:
             raise StaleEvent("the event is older than the deduplication window")
-        accepted = await self._inbox.accept(event, body, signature)
-        if logger.isEnabledFor(logging.INFO):
-            logger.info(
-                "%s: event=%s type=%r session=%r bytes=%d verified_ms=%.2f queued_ms=%.2f",
-                accepted.value,
-                event.id,
-                event.type,
-                event.session_id,
-                len(body),
-                (verified - received) * 1000,
-                (time.perf_counter() - verified) * 1000,
-            )
+        step = self._begin(event, len(body), verified - received, headers)
+        accepted = await self._accept(event, body, signature, step)
+        logger.info(
+            accepted.value,
+            event_id=event.id,
+            type=event.type,
+            session_id=event.session_id,
+            agent=event.agent_name,
+            delivery_id=event.delivery_id,
+            bytes=len(body),
+            verified_ms=(verified - received) * 1000,
+            queued_ms=(time.perf_counter() - verified) * 1000,
+            trace_id=step.trace_id if step else None,
+        )
         return _STATUS[accepted], b'{"status":"%s","id":"%s"}' % (accepted.value.encode(), event.id.encode())
+
+    def _begin(self, event: Event, size: int, seconds: float, headers: dict[bytes, bytes]) -> Step | None:
+        if self._tracing is None:
+            return None
+        sender = headers.get(b"traceparent", b"")
+        return self._tracing.accepting(event, size=size, seconds=seconds, sender=sender)
+
+    async def _accept(self, event: Event, body: bytes, signature: bytes, step: Step | None) -> Accepted:
+        if step is None:
+            return await self._inbox.accept(event, body, signature)
+        try:
+            accepted = await self._inbox.accept(event, body, signature, step.traceparent)
+        except BaseException as error:
+            step.end("refused", type(error).__name__)
+            raise
+        step.end(accepted.value)
+        return accepted
 
     async def _read_body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":

@@ -61,6 +61,7 @@ JOB_FIELDS: Final = {
     "copy_of": "the event that brought the same human's answer before, under another id",
     "progress": "JSON: how far each handler is: tries, time of the next, state, duration, how the last try failed",
     "replay": "JSON: id and reason of its last replay, and the handlers it is limited to",
+    "traceparent": "the step of its trace (W3C Trace Context) that workers go on from; only where traces are made",
     "claims": "how often it was claimed",
     "crashes": "how often its worker died while it was in flight",
     "reason": "why it is a dead letter, or that no handler wanted it",

@@ -6,10 +6,12 @@ An encrypted field is an object `{ciphertext, wrappings}` under a key like `encr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from receiver.events import RESPONSE_TYPE, Event
+
+_CONTAINERS: Final = frozenset({dict, list})
 
 
 def is_envelope(value: Any) -> bool:
@@ -23,18 +25,24 @@ def opened_name(name: str) -> str | None:
     return rest[0].lower() + rest[1:] if rest != name and rest[:1].isupper() else None
 
 
-def encrypted_fields(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The encrypted fields in ``value``, each with the name it has once it is open: those that a worker opens."""
-    if isinstance(value, list):
-        for child in value:
-            yield from encrypted_fields(child)
-    elif isinstance(value, dict):
-        for name, child in value.items():
-            target = opened_name(name)
-            if target is not None and is_envelope(child):
-                yield target, child
-            elif isinstance(child, dict | list):
-                yield from encrypted_fields(child)
+def encrypted_fields(value: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The encrypted fields anywhere in ``value``, each with the name it has once it is open: those a worker opens.
+
+    In no particular order, and without recursion: it is asked for every event that is accepted.
+    """
+    found: list[tuple[str, dict[str, Any]]] = []
+    parts: list[Any] = [value]
+    for part in parts:  # grows while it is walked
+        if type(part) is list:
+            parts.extend(child for child in part if type(child) in _CONTAINERS)
+            continue
+        for name, child in part.items():
+            kind = type(child)
+            if kind is dict and name.startswith("encrypted") and is_envelope(child) and (target := opened_name(name)):
+                found.append((target, child))
+            elif kind in _CONTAINERS:
+                parts.append(child)
+    return found
 
 
 def answer_digest(event: Event) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
 from receiver.layout import Layout
+from receiver.lines import FORMATS
 from receiver.logs import parse_level
 from receiver.senders import TrustedSenders
 
@@ -73,7 +74,8 @@ class QueueSettings:
     """What both sides need to know: where Redis is, and how the queue is laid out.
 
     ``redis_url``: ``redis://``, ``rediss://`` or ``unix://``. ``redis_verify_tls``: whether the certificate of a
-    ``rediss://`` server must be genuine. ``webhook_secrets``: HMAC secrets, each accepted. Times are in seconds.
+    ``rediss://`` server must be genuine. ``webhook_secrets``: HMAC secrets, each accepted. ``log_format``: text or
+    json. Times are in seconds.
     """
 
     redis_url: str = field(repr=False, default="redis://127.0.0.1:6379/0")
@@ -81,6 +83,7 @@ class QueueSettings:
     queue: str = "hiloop"
     webhook_secrets: tuple[bytes, ...] = field(repr=False, default=())
     log_level: int = logging.INFO
+    log_format: str = "text"
 
     @property
     def layout(self) -> Layout:
@@ -219,6 +222,7 @@ def _connection_settings(env: Environment) -> dict[str, Any]:
         "redis_verify_tls": env.get("HILOOP_REDIS_TLS", True, _choice({"verify": True, "self-signed": False})),
         "queue": env.get("HILOOP_QUEUE", "hiloop", _queue_name),
         "log_level": env.get("HILOOP_LOG_LEVEL", logging.INFO, parse_level),
+        "log_format": env.get("HILOOP_LOG_FORMAT", "text", _choice({name: name for name in FORMATS})),
     }
 
 

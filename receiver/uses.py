@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,8 +17,9 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from receiver.layout import Layout
+from receiver.logs import get_logger
 
-logger = logging.getLogger("hiloop.uses")
+logger = get_logger()
 
 TELL_SECONDS: Final = 1.0
 # What has not been used for so long is forgotten.
@@ -55,7 +55,7 @@ class Uses:
             is_first = name not in self._seen
             self._seen.add(name)
         if is_first:
-            logger.info("in use: %s", name)
+            logger.info("in use", name=name)
         return True
 
     def take(self) -> dict[str, int]:

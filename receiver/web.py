@@ -42,7 +42,7 @@ def main() -> None:
     except ConfigurationError as error:
         sys.stderr.write(f"Error: {error}\nHint: settings are environment variables; the README lists them all.\n")
         sys.exit(_USAGE)
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, settings.log_format)
     uvicorn.run("receiver.app:from_environment", factory=True, workers=settings.processes, **server_options(settings))
 
 

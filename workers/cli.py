@@ -77,7 +77,7 @@ def worker() -> None:
     from workers.run import run_worker
 
     settings = WorkerSettings.from_environment(os.environ)
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, settings.log_format)
     run_worker(settings)
 
 

@@ -6,6 +6,7 @@ SDK page shows; and follows every event from the logs of the two processes.
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import re
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from rich.console import Console
@@ -33,7 +34,6 @@ from receiver.sandbox.harness import LocalHiloop
 from workers.demo_messages import EXAMPLES, Example
 
 _PATIENCE: Final = 14.0  # seconds in which `--once` must be through
-_LINE: Final = re.compile(r"(?P<time>\S+) (?P<level>\S+) hiloop\.(?:ingest|dispatch) (?P<what>[^:]+): (?P<rest>.*)")
 _WHAT_HUMANS_DO: Final = (RESPONSE_TYPE, "message.created")
 _SAYS: Final = re.compile(r"demo-says: event=(?P<event>\S+) (?P<text>.*)")
 
@@ -87,6 +87,7 @@ class _Demo:
             "HILOOP_WEBHOOK_TOKEN": token,
             "HILOOP_WEBHOOK_SECRET": secret,
             "HILOOP_LOG_LEVEL": "info",
+            "HILOOP_LOG_FORMAT": "json",
         }
         stack.enter_context(self._process("web", environment))
         worker = {
@@ -161,8 +162,8 @@ class _Story:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.accepted: dict[str, tuple[float, dict[str, str]]] = {}
-        self.handled: dict[str, tuple[float, dict[str, str]]] = {}
+        self.accepted: dict[str, dict[str, Any]] = {}
+        self.handled: dict[str, dict[str, Any]] = {}
         self.said: dict[str, str] = {}
 
     def follow(self, line: str) -> bool:
@@ -170,38 +171,38 @@ class _Story:
         if says := _SAYS.fullmatch(line):
             self.said[says["event"]] = says["text"]
             return False
-        if not (match := _LINE.fullmatch(line)):
-            if "Traceback" in line or " ERROR " in line:
-                self.console.print(f"[red]{escape(line)}[/]")
+        try:
+            values: dict[str, Any] = json.loads(line)
+        except ValueError:
+            self.console.print(f"[red]{escape(line)}[/]")
             return False
-        values = dict(part.split("=", 1) for part in match["rest"].split(" ") if "=" in part)
-        at = datetime.fromisoformat(match["time"]).timestamp()
-        if match["what"] in ("accepted", "handled"):
+        what = values["message"]
+        if what in ("accepted", "handled"):
             # The worker may be through before the web process has written that it has its answer from Redis.
-            (self.accepted if match["what"] == "accepted" else self.handled)[values["event"]] = (at, values)
-            return self._tell(values["event"])
-        if match["level"] in ("WARNING", "ERROR"):
-            self.console.print(f"[yellow]{escape(match['what'])}: {escape(match['rest'])}[/]")
+            (self.accepted if what == "accepted" else self.handled)[values["event_id"]] = values
+            return self._tell(values["event_id"])
+        if values["level"] != "info":
+            told = {name: value for name, value in values.items() if name not in ("time", "level", "message")}
+            self.console.print(f"[yellow]{escape(what)}: {escape(' '.join(f'{n}={v}' for n, v in told.items()))}[/]")
         return False
 
     def _tell(self, event: str) -> bool:
         if event not in self.accepted or event not in self.handled:
             return False
-        answered_at, web = self.accepted.pop(event)
-        handled_at, worker = self.handled.pop(event)
-        kind = worker["type"].strip("'")
+        web, worker = self.accepted.pop(event), self.handled.pop(event)
+        kind: str = worker["type"]
         said = escape(self.said.pop(event, ""))
         if kind not in _WHAT_HUMANS_DO:
             self.console.print(f"[dim]{escape(kind)} {escape(event)} {said}[/]")
             return False
-        received_at = answered_at - (float(web["verified_ms"]) + float(web["queued_ms"])) / 1000
-        handled = (handled_at - received_at) * 1000
-        opened = handled - float(worker["ms"])
-        verified = float(web["verified_ms"])
+        verified = web["verified_ms"]
+        received_at = _unix_time(web) - (verified + web["queued_ms"]) / 1000
+        handled = (_unix_time(worker) - received_at) * 1000
+        opened = handled - worker["ms"]
         # What was claimed was durable before; the web process hears of it at the same time.
-        queued = min(verified + float(web["queued_ms"]), opened)
+        queued = min(verified + web["queued_ms"], opened)
         self.console.print(f"\n[bold]{escape(kind)}[/] [dim]{escape(event)}[/]")
-        size = f"{int(web['bytes']) / 1000:.1f} kB, sealed for the agent and signed"
+        size = f"{web['bytes'] / 1000:.1f} kB, sealed for the agent and signed"
         for after, step, what in (
             (0.0, "received", size),
             (verified, "verified", "bearer token and HMAC over the raw bytes"),
@@ -211,6 +212,10 @@ class _Story:
         ):
             self.console.print(f"  [dim]{after:8.1f} ms[/]  [green]{step:<9}[/] {what}")
         return kind == RESPONSE_TYPE
+
+
+def _unix_time(values: dict[str, Any]) -> float:
+    return datetime.fromisoformat(values["time"]).timestamp()
 
 
 def _wait_until_ready(port: int) -> None:

@@ -15,18 +15,21 @@ from receiver.connections import connect
 from receiver.envelope import has_aes
 from receiver.errors import ConfigurationError
 from receiver.keyring import KeyPair, Keyring
+from receiver.logs import get_logger
+from receiver.places import describe
 from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
+from receiver.tracing import Tracing, start_tracing
 from receiver.uses import Uses
 from workers.background import BackgroundTask
 from workers.claims import Closing
 from workers.clients import Clients
-from workers.dispatch import Dispatcher, describe
+from workers.dispatch import Dispatcher
 from workers.reconciler import Reconciler
 from workers.registry import Registry, registry
 from workers.worker import HiloopWorker
 
-logger = logging.getLogger("hiloop.worker")
+logger = get_logger()
 
 # A command to Redis that hangs longer than this is given up, and asked about again.
 REDIS_TIMEOUT = 5.0
@@ -84,7 +87,7 @@ def opening_keyring(settings: WorkerSettings) -> Keyring:
     return keyring_of(settings)
 
 
-def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
+def make_worker(settings: WorkerSettings, handlers: Registry, tracing: Tracing | None = None) -> HiloopWorker:
     """A worker over Redis. Raises `ConfigurationError` for a key that is none, or a processor that cannot decrypt."""
     if not has_aes():
         raise ConfigurationError(["this processor has no AES instructions; run workers on x86-64 or ARMv8 with AES"])
@@ -92,14 +95,14 @@ def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
     clients = Clients(settings, list(keyring_of(settings)))
     if settings.trusted_senders and not settings.agent_keys:
         logger.warning(
-            "trusted senders: the agent's key is derived from the API key, which the platform knows, so the platform "
-            "could answer in their name; make a key of your own with `hiloop-receiver keys new`"
+            "the platform could answer in the name of trusted senders: it can derive the agent's key from the API key; "
+            "put one that `hiloop-receiver keys new` makes into HILOOP_AGENT_KEYS"
         )
 
     keys = [f"key:{pair.key_id}" for pair in keyring]
     uses = Uses(keys, [f"sender:{sender.key_id}" for sender in settings.trusted_senders])
 
-    def make_dispatcher(report: Callable[[Closing], None]) -> Dispatcher:
+    def make_dispatcher(report: Callable[[Closing], None], worker: str) -> Dispatcher:
         return Dispatcher(
             handlers,
             keyring=keyring,
@@ -111,6 +114,8 @@ def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
             clients=clients,
             trusted=settings.trusted_senders,
             uses=uses,
+            worker=worker,
+            tracing=tracing,
         )
 
     # No retries below: a claim that is sent twice would lose the first one's events until a resync.
@@ -127,13 +132,17 @@ def background_tasks(settings: WorkerSettings) -> list[BackgroundTask]:
 
 def run_worker(settings: WorkerSettings) -> NoReturn:
     """Run a worker until it is told to stop, then end this process: 0 if nothing was left in flight."""
-    worker = make_worker(settings, import_handlers(settings))
+    handlers = import_handlers(settings)
+    tracing = start_tracing(os.environ, "worker", settings.queue)
+    worker = make_worker(settings, handlers, tracing)
     tasks = background_tasks(settings)
     for task in tasks:
         task.start()
     done = worker.work()
     for task in tasks:
         task.stop()
+    if tracing is not None:
+        tracing.stop()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import select
 import signal
@@ -12,8 +11,6 @@ from typing import Any
 
 import redis
 from redis.exceptions import RedisError
-
-logger = logging.getLogger("hiloop.worker")
 
 
 class Wakeup:

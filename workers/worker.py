@@ -8,7 +8,6 @@ further ones. What an event goes through is drawn in LIFE.md beside this file.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import socket
@@ -26,6 +25,8 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker import BaseWorker
 
+from receiver.layout import event_id
+from receiver.logs import get_logger
 from receiver.scripts import load_script
 from receiver.settings import WorkerSettings
 from receiver.uses import Uses, tell
@@ -34,7 +35,7 @@ from workers.dispatch import Dispatcher
 from workers.loop import HandlerLoop
 from workers.wakeup import Wakeup
 
-logger = logging.getLogger("hiloop.worker")
+logger = get_logger()
 
 # More in one step would keep Redis from others for more than about 2 ms.
 MAX_CLAIM: Final = 64
@@ -47,14 +48,15 @@ MAX_CRASHES: Final = 4
 RELEASE_SECONDS: Final = 2.0
 _LONGEST_PAUSE: Final = 2.0
 
-MakeDispatcher = Callable[[Callable[[Closing], None]], Dispatcher]
+MakeDispatcher = Callable[[Callable[[Closing], None], str], Dispatcher]
 
 
 class HiloopWorker(BaseWorker):
     """A worker of RQ's family that runs many events at once, in order within a session.
 
     ``connection`` must not repeat commands by itself: a claim that was sent twice would be lost. ``make_dispatcher``
-    gets the function that takes closings and makes what runs the handlers. ``uses`` are told to Redis with heartbeats.
+    gets the function that takes closings and this worker's name, and makes what runs the handlers. ``uses`` are told
+    to Redis with heartbeats.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class HiloopWorker(BaseWorker):
         self._heartbeat: Any = connection.register_script(load_script(layout, "workers", "heartbeat", keeping))
         self._wakeup = Wakeup(connection, [layout.own(f"wake:{self.name}"), self.pubsub_channel_name])
         self._reported: deque[Closing] = deque()
-        self._loop = HandlerLoop(make_dispatcher(self._report))
+        self._loop = HandlerLoop(make_dispatcher(self._report, self.name))
 
         self._held: dict[str, Claimed] = {}
         self._closings: list[Closing] = []
@@ -107,7 +109,7 @@ class HiloopWorker(BaseWorker):
         signal.signal(signal.SIGINT, self._on_signal)
         self._wakeup.watch_signals()
         self._loop.start()
-        logger.info("started: worker=%s pid=%d concurrency=%d", self.name, os.getpid(), self._settings.concurrency)
+        logger.info("started", worker=self.name, pid=self.pid, concurrency=self._settings.concurrency)
         try:
             while not self._is_finished():
                 self._wait()
@@ -222,7 +224,7 @@ class HiloopWorker(BaseWorker):
             if one.ends_claim:
                 self._held.pop(one.key, None)
                 if not answer and not self._resync:
-                    logger.warning("closed too late, another worker has it: job=%s", one.job_id)
+                    logger.warning("closed too late: another worker has it", event_id=event_id(one.job_id))
         run = [_claimed(*fields) for fields in claimed]
         self._alone = bool(alone)
         self._look = len(claimed) == want > 0 and not suspended
@@ -259,7 +261,7 @@ class HiloopWorker(BaseWorker):
             self._born = self._look = True
             self._tell_uses()
         else:
-            logger.warning("lease lost: others have taken over %d events", len(self._held))
+            logger.warning("lease lost: others have taken over", worker=self.name, events=len(self._held))
             self._loop.call(self._loop.dispatcher.drop_all)
             self._held.clear()
             self._closings.clear()
@@ -283,7 +285,7 @@ class HiloopWorker(BaseWorker):
         except (RedisError, OSError) as error:
             if not self._pause:
                 # The text of an error may quote its arguments; its type says enough.
-                logger.warning("redis is not available: error=%s; waiting", type(error).__name__)
+                logger.warning("redis is not available, waiting", error=type(error).__name__)
             self._pause = min(_LONGEST_PAUSE, self._pause * 2 or 0.05)
             return None
         if self._pause:
@@ -315,7 +317,7 @@ class HiloopWorker(BaseWorker):
         self._tell_uses()
         record: list[Any] = [self.name, self._lease_ms, MAX_CRASHES, -1]
         gone = self._call(self._heartbeat, record) is not None
-        logger.info("stopped: worker=%s put_back=%d", self.name, len(left))
+        logger.info("stopped", worker=self.name, put_back=len(left))
         return done and gone
 
 
@@ -328,6 +330,7 @@ def _claimed(
     claims: Any,
     replay: bytes,
     accepted_at: bytes,
+    traceparent: bytes = b"",
     copy_of: bytes = b"",
 ) -> Claimed:
     """What `advance` returns of an event it has claimed. What others wrote into the job may be no text."""
@@ -340,6 +343,7 @@ def _claimed(
         int(claims),
         replay.decode(errors="replace"),
         accepted_at.decode(errors="replace"),
+        traceparent.decode(errors="replace"),
         copy_of.decode(errors="replace"),
     )
 

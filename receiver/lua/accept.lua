@@ -1,19 +1,20 @@
 #!lua
 -- Make events durable. One atomic step for a whole batch: duplicate? remember, write the RQ job, put it in line.
 -- ARGV: deduplication window (s), then for every event: event id, job id, lane, queue, body, signature, type,
---       metadata (JSON), digest of the human's answer it brings (empty if none).
+--       metadata (JSON), digest of the human's answer it brings or '', traceparent or ''.
 -- Returns for every event 1 (accepted) or 0 (a duplicate). Refused as a whole when memory is full (OOM).
 
 -- Hand a new event to a worker that waits with a free slot, which saves it a round trip; false if there is none.
 -- A worker whose connection breaks before it has read the message asks what it holds (`resync` in advance).
-local function hand_over(job, queue, body, signature, now, time)
+local function hand_over(job, queue, body, signature, now, time, traceparent)
   if redis.call('EXISTS', SUSPENDED) == 1 then
     return false
   end
   local worker = redis.call('SPOP', WAITING)
   while worker do
     local execution = new_execution(worker)
-    if redis.call('PUBLISH', WAKE .. worker, cjson.encode({job, execution, body, signature, '', 1, '', time})) > 0 then
+    local message = cjson.encode({job, execution, body, signature, '', 1, '', time, traceparent})
+    if redis.call('PUBLISH', WAKE .. worker, message) > 0 then
       write_claim(job, execution, queue, worker, now)
       return true
     end
@@ -25,7 +26,7 @@ end
 local window, exact, answers, accepted = ARGV[1], now_exact(), {}, 0
 local now = math.floor(exact)
 
-for i = 2, #ARGV, 9 do
+for i = 2, #ARGV, 10 do
   local event, job, lane, queue = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local fresh = redis.call('SET', SEEN .. event, now, 'NX', 'EX', window)
   -- A dead letter outlives the window: it must not be written over.
@@ -35,6 +36,9 @@ for i = 2, #ARGV, 9 do
     redis.call('HSET', JOB .. job, 'data', JOB_DATA, 'body', ARGV[i + 4], 'signature', ARGV[i + 5],
       'description', ARGV[i + 6], 'event', ARGV[i + 7], 'lane', lane, 'origin', queue, 'created_at', time,
       'enqueued_at', time)
+    if ARGV[i + 9] ~= '' then
+      redis.call('HSET', JOB .. job, 'traceparent', ARGV[i + 9])
+    end
     -- A human's answer that has come before under another event id: whoever runs it must know.
     local digest = ARGV[i + 8]
     local copy_of = digest ~= '' and redis.call('SET', ANSWER .. digest, event, 'NX', 'GET', 'EX', window)
@@ -48,7 +52,7 @@ for i = 2, #ARGV, 9 do
       if copy_of then
         line_up(job, queue)
         wake()
-      elseif not hand_over(job, queue, ARGV[i + 4], ARGV[i + 5], now, time) then
+      elseif not hand_over(job, queue, ARGV[i + 4], ARGV[i + 5], now, time, ARGV[i + 9]) then
         line_up(job, queue)
       end
     else

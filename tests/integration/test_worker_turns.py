@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 from rq.utils import now
+from structlog.typing import EventDict
 
 from receiver.embedded import EmbeddedRedis
 from receiver.settings import WorkerSettings
@@ -65,9 +65,8 @@ def test_a_signal_during_a_step_still_takes_the_worker_off_the_list_of_waiting_o
 
 
 def test_a_lost_reply_is_asked_for_again(
-    worker: HiloopWorker, redis_client: redis.Redis, scripts: Scripts, caplog: pytest.LogCaptureFixture
+    worker: HiloopWorker, redis_client: redis.Redis, scripts: Scripts, logged: list[EventDict]
 ) -> None:
-    caplog.set_level(logging.INFO)
     real = worker._advance
 
     def lost(**arguments: Any) -> Any:
@@ -82,8 +81,8 @@ def test_a_lost_reply_is_asked_for_again(
     worker._turn()
     assert {one.job_id for one in worker._held.values()} == {"a", "b"}
     assert len(scripts.members("wip")) == 2
-    assert "canary" not in caplog.text
-    assert "redis is available again" in caplog.text
+    assert "canary" not in str(logged)
+    assert "redis is available again" in str(logged)
 
 
 def claimed(job: str) -> Claimed:

@@ -36,6 +36,7 @@ class Claim:
     claims: int
     replay: str
     accepted_at: str
+    traceparent: str
     copy_of: str
 
     @property
@@ -84,13 +85,15 @@ class Scripts:
         priority: str = "normal",
         window: int = 3600,
         body: bytes = b"{}",
+        traceparent: str = "",
         answer: str = "",
     ) -> list[int]:
         """Accept events in one batch; an event's job has its id. ``answer``: digest of the human's answer."""
         arguments: list[Any] = [window]
         queue = LAYOUT.queue_for(priority)
         for event in events:
-            arguments += [event, event, lane, queue, body, signature(body), "response.created", "{}", answer]
+            arguments += [event, event, lane, queue, body, signature(body), "response.created", "{}"]
+            arguments += [answer, traceparent]
         return list(self._accept(args=arguments))
 
     def advance(
@@ -176,7 +179,7 @@ def _texts(values: Any) -> list[str]:
 
 
 def _claim(fields: Sequence[Any]) -> Claim:
-    job, execution, body, header, progress, claims, replay, accepted_at, copy_of = fields
+    job, execution, body, header, progress, claims, replay, accepted_at, traceparent, copy_of = fields
     return Claim(
         job.decode(),
         execution.decode(),
@@ -186,5 +189,6 @@ def _claim(fields: Sequence[Any]) -> Claim:
         int(claims),
         replay.decode(),
         accepted_at.decode(),
+        traceparent.decode(),
         copy_of.decode(),
     )

@@ -263,5 +263,5 @@ NOTE = sealed("note", "encryptedNote")
     )
 )
 def test_the_fields_that_are_seen_closed_are_those_that_are_opened(value: Any) -> None:
-    seen = [name for name, _ in encrypted_fields(value)]
-    assert seen == [one.name for one in open_fields(value, keyring=Keyring([AGENT]), session_id=SESSION).sealed]
+    opened_names = [one.name for one in open_fields(value, keyring=Keyring([AGENT]), session_id=SESSION).sealed]
+    assert sorted(name for name, _ in encrypted_fields({"data": value})) == sorted(opened_names)

@@ -59,6 +59,7 @@ WEB_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "processes": ("WEB_CONCURRENCY", "4", "processes", 4),
     "queue": ("HILOOP_QUEUE", "my-queue_2", "queue", "my-queue_2"),
     "order": ("HILOOP_ORDER", "none", "ordered", False),
+    "log format": ("HILOOP_LOG_FORMAT", "JSON", "log_format", "json"),
     "window": ("HILOOP_DEDUP_WINDOW", "2d", "dedup_window", 172800.0),
     "body timeout": ("HILOOP_BODY_TIMEOUT", "500ms", "body_timeout", 0.5),
     "body": ("HILOOP_MAX_BODY", "2048", "max_body", 2048),

@@ -7,7 +7,8 @@
 --       then, only after a reply was lost: 'resync' and every claim (job:execution) the worker knows it holds.
 -- Verbs: done, retry (at `due`), dead, release (back into line, no try spent), unlane (let successors go on already).
 -- Returns {answers, claimed, suspended, alone, next due (ms) or -1}; an answer is 1, or 0 where the claim was no longer ours;
--- a claimed event is {job id, execution id, body, signature, progress, claims, replay, accepted at, copy of}.
+-- a claimed event is {job id, execution id, body, signature, progress, claims, replay, accepted at,
+-- traceparent, copy of}.
 
 local worker, lease, want, in_flight = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = now_ms()
@@ -143,15 +144,15 @@ end
 
 local claimed = {}
 
--- {status, lane, queue, body, signature, progress, died at, accepted at, replay, copy of}
+-- {status, lane, queue, body, signature, progress, died at, accepted at, replay, traceparent, copy of}
 local function read(job)
   return redis.call('HMGET', JOB .. job, 'status', 'lane', 'origin', 'body', 'signature', 'progress', 'died_at',
-    'created_at', 'replay', 'copy_of')
+    'created_at', 'replay', 'traceparent', 'copy_of')
 end
 
 local function hand_over(job, execution, fields, claims)
   claimed[#claimed + 1] = {job, execution, fields[4], fields[5] or '', fields[6] or '', claims, fields[9] or '',
-    fields[8] or '', fields[10] or ''}
+    fields[8] or '', fields[10] or '', fields[11] or ''}
 end
 
 local function claim(job)
