@@ -41,7 +41,9 @@ def test_everybody_in_the_latest_session(hiloop: LocalHiloop, env: dict[str, str
 
 
 def test_what_is_printed_can_be_pasted_into_a_shell(env: dict[str, str]) -> None:
-    printed = run("keys", "trust", "--yes", env=env).out
+    ended = run("keys", "trust", "--yes", env=env)
+    assert "keys new" in ended.err, "with the key that the platform can derive nothing would be proven"
+    printed = ended.out
     shell = subprocess.run(
         ["sh", "-c", f'{printed}\nprintf %s "$HILOOP_TRUSTED_SENDERS"'], capture_output=True, text=True, check=True
     )

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nacl.bindings import crypto_aead_aes256gcm_encrypt
 
-from receiver.envelope import open_fields, seal
+from receiver.envelope import _decrypt, _wrapping_key, associated_data, open_fields, seal
 from receiver.errors import OpenError, ReplayedAnswer, UntrustedSender
 from receiver.events import Event
-from receiver.keyring import KeyPair, Keyring
+from receiver.keyring import KeyPair, Keyring, shared_secret
 from receiver.sealed import answer_digest, encrypted_fields
 from receiver.senders import TrustedSender, TrustedSenders
 from receiver.settings import WorkerSettings
@@ -207,6 +208,31 @@ def test_a_key_that_the_platform_knows_opens_nothing_for_those_who_trust_it_not(
     assert list(opening_keyring(both)) == [BEN_PAIR]
     assert list(opening_keyring(replace(both, trusted_senders=TrustedSenders()))) == [BEN_PAIR, AGENT]
     assert list(keyring_of(both)) == [BEN_PAIR, AGENT], "the client still reads what was sealed before"
+
+
+def sealed_in_the_name_of(human: KeyPair, agent: KeyPair) -> Any:
+    """What whoever knows the agent's private key can make, and nobody else: both sides share one secret."""
+    envelope = sealed("approve", "encryptedResponse", agent, for_=human)
+    (wrapping,) = envelope["wrappings"]
+    aad, salt = associated_data(SESSION, "encryptedResponse"), base64.b64decode(wrapping["salt"])
+    secret = shared_secret(agent.private_key, human.public_key)
+    key, nonce = _wrapping_key(secret, salt, human.key_id, agent.key_id)
+    content_key = _decrypt(base64.b64decode(wrapping["wrappedKey"]), aad, nonce, key)
+    key, nonce = _wrapping_key(secret, salt, agent.key_id, human.key_id)
+    wrapping["wrappedKey"] = base64.b64encode(crypto_aead_aes256gcm_encrypt(content_key, aad, nonce, key)).decode()
+    wrapping["senderPublicKey"] = base64.b64encode(human.public_key).decode()
+    wrapping |= {"senderKeyId": human.key_id, "recipientKeyId": agent.key_id}
+    return envelope
+
+
+def test_what_the_platform_can_forge_with_the_key_it_can_derive_opens_with_no_key_of_ones_own() -> None:
+    forged = {"encryptedResponse": sealed_in_the_name_of(HUMAN, AGENT)}
+    assert opened(forged).sender == ADA, "this is why the README asks for a key of the agent's own"
+    own = base64.b64encode(BEN_PAIR.private_key).decode()
+    careful = WorkerSettings(api_key=API_KEY, agent_keys=(own,), trusted_senders=TRUSTED)
+    with pytest.raises(OpenError) as caught:
+        opened(forged, keyring=opening_keyring(careful))
+    assert caught.value.reason == "unknown_key"
 
 
 # What an answer is recognised by

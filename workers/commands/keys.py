@@ -107,6 +107,13 @@ def trust(*, session: str | None, agent: str | None, yes: bool, output: str) -> 
         print_json({"HILOOP_TRUSTED_SENDERS": setting, "senders": rows})
     else:
         click.echo(f"export HILOOP_TRUSTED_SENDERS={shlex.quote(setting)}")
+    if not os.environ.get("HILOOP_AGENT_KEYS"):
+        click.secho(
+            "  hint: the platform can derive the agent's key from the API key and answer in these names; "
+            "put one that `hiloop-receiver keys new` makes into HILOOP_AGENT_KEYS",
+            dim=True,
+            err=True,
+        )
 
 
 def _latest_session(client: HiloopClient) -> str:
