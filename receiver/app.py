@@ -19,13 +19,14 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from receiver.connections import connect_async
+from receiver.counts import Counts
 from receiver.errors import QueueUnavailable
 from receiver.inbox import Inbox, RedisInbox
 from receiver.ingest import NoteUses, WebhookEndpoint
 from receiver.logs import set_up_logs
 from receiver.settings import WebSettings
 from receiver.tracing import Tracing, start_tracing
-from receiver.uses import AsyncTeller, Uses, names_of_secrets
+from receiver.uses import UseCounts, Uses, names_of_secrets
 
 WEBHOOK_PATH: Final = "/webhooks/hiloop"
 ACCEPT_TIMEOUT: Final = 2.0
@@ -40,6 +41,7 @@ class ReceiverApp(Starlette):
     """
 
     webhook: WebhookEndpoint
+    counts: Counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event (ASGI 3)."""
@@ -66,33 +68,39 @@ def create_app(
         return JSONResponse({"status": "ready"})
 
     app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])
-    app.webhook = WebhookEndpoint(settings, inbox, tracing=tracing, note_uses=note_uses)
+    app.counts = Counts(inbox.count)
+    app.webhook = WebhookEndpoint(settings, inbox, app.counts, tracing=tracing, note_uses=note_uses)
     return app
+
+
+def open_inbox(settings: WebSettings) -> RedisInbox:
+    """The inbox in the Redis that the settings name; connects when it is first used."""
+    return RedisInbox(
+        connect_async(settings, timeout=ACCEPT_TIMEOUT),
+        settings.layout,
+        timeout=ACCEPT_TIMEOUT,
+        dedup_window=settings.dedup_window,
+        ordered=settings.ordered,
+    )
 
 
 def from_environment() -> ReceiverApp:
     """The application of one web process, set up from the environment; what uvicorn is told to load."""
     settings = WebSettings.from_environment(os.environ)
     set_up_logs(settings.log_level, settings.log_format)
-    connection = connect_async(settings, timeout=ACCEPT_TIMEOUT)
-    inbox = RedisInbox(
-        connection,
-        settings.layout,
-        timeout=ACCEPT_TIMEOUT,
-        dedup_window=settings.dedup_window,
-        ordered=settings.ordered,
-    )
+    inbox = open_inbox(settings)
     tracing = start_tracing(os.environ, "web", settings.queue)
     tokens = names_of_secrets("token", settings.webhook_tokens)
     secrets = names_of_secrets("secret", settings.webhook_secrets)
-    teller = AsyncTeller(Uses(tokens, secrets), connection, settings.layout)
+    uses = UseCounts(Uses(tokens, secrets), inbox.note_uses)
     is_rotating = len(tokens) > 1 or len(secrets) > 1
-    app = create_app(settings, inbox, tracing, teller.note if is_rotating else None)
+    app = create_app(settings, inbox, tracing, uses.note if is_rotating else None)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
-        await teller.close()
+        await app.counts.close()
+        await uses.close()
         await inbox.close()
         if tracing is not None:
             await asyncio.to_thread(tracing.stop)

@@ -65,6 +65,11 @@ class RequestError(ReceiverError):
     status = 400
     code = "bad_request"
 
+    @property
+    def reason(self) -> str:
+        """What it is counted as; never told to the sender."""
+        return self.code
+
 
 class InvalidEvent(RequestError):
     """The body is no event: not a strict JSON object, or its id is outside the alphabet."""
@@ -74,10 +79,22 @@ class InvalidEvent(RequestError):
 
 
 class Unauthorized(RequestError):
-    """Bearer token or signature is missing, malformed or wrong; deliberately not said which."""
+    """Bearer token or signature is missing, malformed or wrong; the sender is deliberately not told which.
+
+    ``what``: `bad_token` or `bad_signature`, for those who run the receiver.
+    """
 
     status = 401
     code = "unauthorized"
+
+    def __init__(self, message: str, what: str) -> None:
+        super().__init__(message)
+        self._what = what
+
+    @property
+    def reason(self) -> str:
+        """See `RequestError.reason`."""
+        return self._what
 
 
 class MethodNotAllowed(RequestError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from receiver.layout import Layout, job_id, lane_of
 from receiver.logs import get_logger
 from receiver.scripts import load_script
 from receiver.sealed import answer_digest
+from receiver.uses import tell
 
 logger = get_logger()
 
@@ -43,6 +45,10 @@ class Inbox(Protocol):
 
         ``traceparent``: the step of its trace that workers go on from, or empty.
         """
+        ...
+
+    async def count(self, numbers: Mapping[str, int]) -> None:
+        """Add to the totals (`receiver.layout.COUNTERS`). Raises `QueueUnavailable`; then they may be added or not."""
         ...
 
     async def ping(self) -> None:
@@ -75,6 +81,7 @@ class RedisInbox:
         self._dedup_window = max(1, int(dedup_window))
         self._ordered = ordered
         self._script: Any = connection.register_script(load_script(layout, "receiver", "accept"))
+        self._count_script: Any = connection.register_script(load_script(layout, "receiver", "count"))
         self._waiting: deque[_Entry] = deque()
         self._committer: asyncio.Task[None] | None = None
 
@@ -85,6 +92,24 @@ class RedisInbox:
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all())
         return await answer
+
+    async def count(self, numbers: Mapping[str, int]) -> None:
+        """See `Inbox.count`."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._count_script(args=[part for pair in numbers.items() for part in pair])
+        except (RedisError, OSError, TimeoutError) as error:
+            raise QueueUnavailable("Redis cannot be reached") from error
+
+    async def note_uses(self, counts: Mapping[str, int]) -> None:
+        """Add to what is known of the use of tokens and secrets (`receiver.uses`). Raises `QueueUnavailable`."""
+        pipe = self._connection.pipeline(transaction=False)
+        tell(pipe, self._layout, counts)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await pipe.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise QueueUnavailable("Redis cannot be reached") from error
 
     async def ping(self) -> None:
         """See `Inbox.ping`."""

@@ -15,6 +15,7 @@ from typing import Final, cast
 
 from starlette.types import Message, Receive, Scope, Send
 
+from receiver.counts import Counts
 from receiver.errors import (
     MethodNotAllowed,
     PayloadTooLarge,
@@ -60,6 +61,7 @@ class WebhookEndpoint:
         self,
         settings: WebSettings,
         inbox: Inbox,
+        counts: Counts,
         *,
         clock: Callable[[], datetime] = _utc_now,
         tracing: Tracing | None = None,
@@ -70,6 +72,7 @@ class WebhookEndpoint:
         self._tokens = names_of_secrets("token", settings.webhook_tokens)
         self._secrets = names_of_secrets("secret", settings.webhook_secrets)
         self._inbox = inbox
+        self._counts = counts
         self._clock = clock
         self._tracing = tracing
         self._window = timedelta(seconds=settings.dedup_window)
@@ -81,9 +84,15 @@ class WebhookEndpoint:
             await _respond(send, status, body)
         except RequestError as error:
             logger.info("refused", status=error.status, code=error.code)
+            self._count_refused(error.reason)
             await _respond_error(send, error)
         except _Disconnected:
             logger.info("refused", code="sender_went_away")
+            self._count_refused("disconnected")
+
+    def _count_refused(self, reason: str) -> None:
+        self._counts.add("refused")
+        self._counts.add(f"refused:{reason}")
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
         if scope["method"] != "POST":
@@ -174,7 +183,7 @@ class WebhookEndpoint:
         token = verify_bearer(self._settings.webhook_tokens, headers.get(b"authorization", b""))
         secret = verify_signature(self._settings.webhook_secrets, body, signature)
         if token is None or secret is None:
-            raise Unauthorized(_UNAUTHORIZED)
+            raise Unauthorized(_UNAUTHORIZED, "bad_token" if token is None else "bad_signature")
         if self._note_uses is not None:
             self._note_uses((self._tokens[token], self._secrets[secret]))
         return signature

@@ -4,8 +4,8 @@ Keys under ``rq:`` are RQ 3.0's own layout, so that its command line and dashboa
 ``hiloop:`` are ours. Rule 1: no other module spells a key. Rule 2: Lua scripts get these names from `lua_names`.
 Rule 3: nothing under any key is plaintext, a secret, or the text of an exception.
 
-Written by accept (A), advance (V), heartbeat (H), replay and discard (R), reconcile (C), and by
-`receiver.uses` (U):
+Written by accept (A), advance (V), heartbeat (H), replay and discard (R), tally (T), reconcile (C), listen (L), for
+what web processes count, count (W), and for what is used in a rotation `receiver.uses` (U):
 
     rq:queues                     set     AH   queue keys                                    stays
     rq:queue:<queue>              list    AVH  jobs that may run now; a list a priority      when empty
@@ -31,13 +31,18 @@ Written by accept (A), advance (V), heartbeat (H), replay and discard (R), recon
     hiloop:<queue>:isolated       list    HV   jobs in flight at two crashes: run alone      when claimed
     hiloop:<queue>:isolator       string  V    the worker that runs them; with a lease       after its lease
     hiloop:<queue>:turn           string  V    counts claims: low priorities get theirs      stays
-    hiloop:<queue>:counters       hash    AVHR totals (`COUNTERS`)                           stays
-    hiloop:<queue>:minute:<min.>  hash    AVHR the same for one minute since the epoch       after 25 hours
+    hiloop:<queue>:counters       hash    AVHRW totals (`COUNTERS`)                          stays
+    hiloop:<queue>:minute:<min.>  hash    AVHRW the same for one minute since the epoch      after 25 hours
+    hiloop:<queue>:handlers       hash    T    handler → numbers (`receiver.attempts`)       stays; at most 200
+    hiloop:<queue>:handlers:<min.> hash   T    the same for one minute since the epoch       after 25 hours
+    hiloop:<queue>:handlers_seen  zset    T    handler → when it last ran (s)                stays; at most 200
     hiloop:<queue>:dead           hash    VHR  dead letter → bytes of its body               when it is none any more
     hiloop:<queue>:dead_bytes     string  VHR  the sum of these                              stays
+    hiloop:<queue>:dead_reasons   hash    VHR  reason → how many dead letters have it        stays
     hiloop:<queue>:reconciler     string  C    the worker that compares; with a lease        after its lease
     hiloop:<queue>:asked:<event>  string  C    redelivery was asked for, not to ask twice    after 10 minutes
     hiloop:<queue>:platform       hash    C    what the platform told when it was last asked stays
+    hiloop:<queue>:listened:<agent> string L  creation of the newest delivery it took in     after 30 days
     hiloop:<queue>:used           hash    U    which tokens and keys are used in a rotation  90 days after the last
     hiloop:<queue>:wake:<worker>  channel AVH  wakes a worker
 """
@@ -59,7 +64,8 @@ JOB_FIELDS: Final = {
     "lane": "the session whose order it keeps, or empty",
     "duplicates": "how often it came again",
     "copy_of": "the event that brought the same human's answer before, under another id",
-    "progress": "JSON: how far each handler is: tries, time of the next, state, duration, how the last try failed",
+    "deliveries": "JSON: the deliveries in which it came again, the latest ten, each with its time (ms)",
+    "progress": "JSON: how far each handler is, and its latest ten attempts (`workers.progress`)",
     "replay": "JSON: id and reason of its last replay, and the handlers it is limited to",
     "traceparent": "the step of its trace (W3C Trace Context) that workers go on from; only where traces are made",
     "claims": "how often it was claimed",
@@ -69,11 +75,12 @@ JOB_FIELDS: Final = {
     "died_at": "when it became a dead letter (ms)",
 }
 
-# The totals; `dead:<reason>` and `ms:<n>` come on top. The latter count events from POST to handled, in buckets: the
-# n-th holds those that took at most 2 ** (n / 4) ms.
+# The totals; on top come `dead:<reason>`, `refused:<reason>` and `ms:<n>`. The last count events from POST to handled,
+# in buckets: the n-th holds those that took at most 2 ** (n / 4) ms.
 COUNTERS: Final = {
     "accepted": "events made durable",
     "duplicates": "events that were known already",
+    "refused": "requests that web processes have refused",
     "handled": "events whose handlers are all done",
     "retried": "events that wait for another try",
     "released": "events put back at a stop of their worker",
@@ -182,6 +189,10 @@ class Layout:
             "MINUTE": self.own("minute:"),
             "DEAD": self.own("dead"),
             "DEAD_BYTES": self.own("dead_bytes"),
+            "DEAD_REASONS": self.own("dead_reasons"),
+            "HANDLERS": self.own("handlers"),
+            "HANDLERS_MINUTE": self.own("handlers:"),
+            "HANDLERS_SEEN": self.own("handlers_seen"),
             "WAKE": self.own("wake:"),
         }
         lines = [f"local {name} = {json.dumps(value)}" for name, value in names.items()]

@@ -1,7 +1,7 @@
 """What Redis tells about events, workers and rates: all that the command line and a dashboard read.
 
-Reading changes nothing, and its work is bounded: lists come in pages, no call looks at more than `SCAN_LIMIT` events,
-and none reads a body. Blocking: a web process calls it in a thread.
+Reading changes nothing, and its work is bounded: lists come in pages (`receiver.pages`), and none reads a body.
+Blocking: a web process calls it in a thread.
 """
 
 from __future__ import annotations
@@ -16,26 +16,18 @@ from typing import Any, Final
 
 import redis
 
+from receiver.attempts import HandlerCounts
 from receiver.layout import Layout, job_id
-from receiver.stored import FIELDS, Filter, StoredEvent, read_event
+from receiver.pages import SCAN_LIMIT as SCAN_LIMIT
+from receiver.pages import EventPage as EventPage
+from receiver.pages import Pages
+from receiver.stored import Filter, StoredEvent
 
-# Events that one call looks at, however few of them match.
-SCAN_LIMIT: Final = 1000
 _CHUNK: Final = 200
 _MINUTES_KEPT: Final = 1500
 _BUCKET: Final = re.compile(r"ms:[0-9]{1,3}", re.ASCII)
-
-Source = tuple[str, str]  # kind of collection (`list` or `zset`), key
-
-
-@dataclass(frozen=True, slots=True)
-class EventPage:
-    """Some events, and the ``cursor`` of the next page (None at the end). A page may hold fewer events than asked for,
-    or none, where few match.
-    """
-
-    events: tuple[StoredEvent, ...]
-    cursor: str | None
+# More than the scripts ever write; whoever else writes into Redis shall not make a reader's work endless.
+_MOST_FIELDS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +92,7 @@ class Ledger:
     def __init__(self, connection: redis.Redis, layout: Layout) -> None:
         self._redis: Any = connection
         self._layout = layout
+        self._pages = Pages(connection, layout)
 
     def counters(self) -> dict[str, int]:
         """All totals, by the names in `receiver.layout.COUNTERS`."""
@@ -107,13 +100,41 @@ class Ledger:
 
     def minutes(self, number: int = 60, now: float | None = None) -> list[Minute]:
         """The last ``number`` minutes up to this one, at most 25 hours, the oldest first."""
-        last = int((time.time() if now is None else now) // 60)
-        starts = range(last - min(number, _MINUTES_KEPT) + 1, last + 1)
+        starts = _minutes(number, now)
         with self._redis.pipeline(transaction=False) as pipe:
             for minute in starts:
                 pipe.hgetall(self._layout.own(f"minute:{minute}"))
             found = pipe.execute()
         return [Minute(start * 60, _whole_numbers(raw)) for start, raw in zip(starts, found, strict=True)]
+
+    def handlers(self, minutes: int | None = None) -> dict[str, HandlerCounts]:
+        """What attempts came to, by handler: over the last ``minutes`` (at most 25 hours), or in all."""
+        if minutes is None:
+            return _by_handler(self._redis.hscan(self._layout.own("handlers"), count=_MOST_FIELDS))
+        total: dict[str, HandlerCounts] = {}
+        for _, counts in self.handler_minutes(minutes):
+            for name, one in counts.items():
+                total.setdefault(name, HandlerCounts()).add(one)
+        return total
+
+    def handler_minutes(self, number: int = 60, now: float | None = None) -> list[tuple[int, dict[str, HandlerCounts]]]:
+        """The same for each of the last ``number`` minutes, the oldest first, with its start (Unix seconds)."""
+        starts = _minutes(number, now)
+        with self._redis.pipeline(transaction=False) as pipe:
+            for minute in starts:
+                pipe.hscan(self._layout.own(f"handlers:{minute}"), count=_MOST_FIELDS)
+            found = pipe.execute()
+        return [(minute * 60, _by_handler(page)) for minute, page in zip(starts, found, strict=True)]
+
+    def handlers_seen(self) -> dict[str, float]:
+        """When each handler last ran (Unix seconds), those that nobody has seen for longest first."""
+        seen = self._redis.zrange(self._layout.own("handlers_seen"), 0, _MOST_FIELDS, withscores=True)
+        return {name.decode("utf-8", "replace"): when for name, when in seen}
+
+    def dead_reasons(self) -> dict[str, int]:
+        """How many dead letters there are for each reason."""
+        _, found = self._redis.hscan(self._layout.own("dead_reasons"), count=_MOST_FIELDS)
+        return _whole_numbers(found)
 
     def status(self, minutes: int = 5) -> Status:
         """How the whole is doing; rates and latencies over the last ``minutes``."""
@@ -192,7 +213,7 @@ class Ledger:
 
     def event(self, event_id: str) -> StoredEvent | None:
         """One event that is waiting, running or kept; None if Redis holds no more of it than that it was here."""
-        return self._read([job_id(event_id)])[0]
+        return self._pages.read([job_id(event_id)])[0]
 
     def is_known(self, event_id: str) -> bool:
         """Whether the event was accepted within the deduplication window, or is still kept."""
@@ -214,22 +235,7 @@ class Ledger:
 
         ``cursor`` is that of the page before. Raises `ValueError` for one that is none.
         """
-        sources = self._sources(wanted.status)
-        place, offset = _read_cursor(cursor, len(sources))
-        found: list[StoredEvent] = []
-        examined = 0
-        while place < len(sources):
-            jobs = self._slice(sources[place], offset, _CHUNK)
-            for job, event in zip(jobs, self._read(jobs), strict=True):
-                offset += 1
-                examined += 1
-                if event is not None and event.job_id == job and wanted.matches(event):
-                    found.append(event)
-                if len(found) == limit or examined == SCAN_LIMIT:
-                    return EventPage(tuple(found), f"{place}.{offset}")
-            if len(jobs) < _CHUNK:
-                place, offset = place + 1, 0
-        return EventPage(tuple(found), None)
+        return self._pages.page(wanted, limit, cursor)
 
     def each(self, wanted: Filter) -> Iterator[StoredEvent]:
         """All events that match, page after page; those that change their state meanwhile may be missed."""
@@ -254,38 +260,8 @@ class Ledger:
                 pipe.zrange(layout.rq(f"deferred:{queue}"), 0, 0)
             first = pipe.execute()
         jobs = [_text(job) for one in first for job in (one if isinstance(one, list) else [one]) if job]
-        times = [event.accepted_at.timestamp() for event in self._read(jobs) if event and event.accepted_at]
+        times = [event.accepted_at.timestamp() for event in self._pages.read(jobs) if event and event.accepted_at]
         return max(0.0, now - min(times)) if times else None
-
-    def _sources(self, status: str) -> list[Source]:
-        rq, queues = self._layout.rq, self._layout.queues
-        if status == "waiting":
-            lines = [("list", rq(f"queue:{queue}")) for queue in queues]
-            isolated = [("list", self._layout.own("isolated"))]
-            return [*isolated, *lines, *(("zset", rq(f"deferred:{queue}")) for queue in queues)]
-        kind = {"failed": "failed", "handled": "finished", "retrying": "scheduled", "running": "wip"}[status]
-        direction = "zset" if status in ("retrying", "running") else "latest"
-        return [(direction, rq(f"{kind}:{queue}")) for queue in queues]
-
-    def _slice(self, source: Source, offset: int, number: int) -> list[str]:
-        kind, key = source
-        last = offset + number - 1
-        if kind == "list":
-            found = self._redis.lrange(key, offset, last)
-        else:
-            found = self._redis.zrange(key, offset, last, desc=kind == "latest")
-        # Members of the registry of running jobs are job:execution; a job id holds no colon.
-        return [_text(member).partition(":")[0] for member in found]
-
-    def _read(self, jobs: list[str]) -> list[StoredEvent | None]:
-        if not jobs:
-            return []
-        with self._redis.pipeline(transaction=False) as pipe:
-            for job in jobs:
-                pipe.hmget(self._layout.rq(f"job:{job}"), FIELDS)
-                pipe.hstrlen(self._layout.rq(f"job:{job}"), "body")
-            found = pipe.execute()
-        return [read_event(*parts) for parts in zip(jobs, found[::2], found[1::2], strict=True)]
 
 
 def percentiles(counters: Mapping[str, int]) -> dict[str, float | None]:
@@ -313,13 +289,14 @@ def merged(minutes: list[Minute]) -> dict[str, int]:
     return total
 
 
-def _read_cursor(cursor: str | None, places: int) -> tuple[int, int]:
-    if cursor is None:
-        return 0, 0
-    place, dot, offset = cursor.partition(".")
-    if not (dot and place.isascii() and place.isdigit() and offset.isascii() and offset.isdigit() and len(cursor) < 20):
-        raise ValueError("the cursor is none of a page before")
-    return min(int(place), places), int(offset)
+def _minutes(number: int, now: float | None) -> range:
+    last = int((time.time() if now is None else now) // 60)
+    return range(last - min(number, _MINUTES_KEPT) + 1, last + 1)
+
+
+def _by_handler(page: tuple[int, Mapping[bytes, bytes]]) -> dict[str, HandlerCounts]:
+    text = {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in page[1].items()}
+    return {name: HandlerCounts.from_text(numbers) for name, numbers in text.items()}
 
 
 def _text(raw: bytes) -> str:

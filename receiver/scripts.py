@@ -10,6 +10,11 @@ from receiver.keeping import Keeping
 from receiver.layout import Layout
 
 _DEFAULT: Final = Keeping()
+# What is put before the scripts of a package. Every function in it costs each call of them a little.
+_SHARED: Final = {
+    "receiver": [("receiver", "common")],
+    "workers": [("receiver", "common"), ("workers", "kept")],
+}
 
 
 def load_script(layout: Layout, package: str, name: str, keeping: Keeping = _DEFAULT) -> str:
@@ -19,7 +24,8 @@ def load_script(layout: Layout, package: str, name: str, keeping: Keeping = _DEF
     memory is full.
     """
     shebang, _, body = _source(package, name).partition("\n")
-    return "\n".join([shebang, layout.lua_names(), keeping.lua_constants(), _source("receiver", "common"), body])
+    shared = [_source(*one) for one in _SHARED[package]]
+    return "\n".join([shebang, layout.lua_names(), keeping.lua_constants(), *shared, body])
 
 
 def _source(package: str, name: str) -> str:

@@ -150,8 +150,9 @@ class WorkerSettings(QueueSettings):
     at once. ``retries``: tries after the first one. ``retry_base``, ``retry_max``: seconds, of the exponential
     backoff. ``timeout``: seconds a handler may take. ``grace``: seconds running handlers get at a stop. ``lease``:
     seconds after which a silent worker's events are taken over. ``keeping``: what stays of events that are done with.
-    ``trusted_senders``: whose keys may decide; nobody means that it is not asked.
-    ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none.
+    ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none. ``webhooks``: ids of the
+    webhooks that lead to this receiver; empty where the agent has no others. ``trusted_senders``: whose keys may
+    decide; nobody means that it is not asked.
     """
 
     api_key: str = field(repr=False, default="")
@@ -168,6 +169,7 @@ class WorkerSettings(QueueSettings):
     lease: float = 30.0
     keeping: Keeping = field(default_factory=Keeping)
     reconcile: float = 300.0
+    webhooks: tuple[str, ...] = ()
     trusted_senders: TrustedSenders = field(default_factory=TrustedSenders)
 
     @classmethod
@@ -196,6 +198,7 @@ class WorkerSettings(QueueSettings):
             lease=env.get("HILOOP_LEASE", default.lease, _seconds(1, 3600)),
             keeping=_keeping(env),
             reconcile=env.get("HILOOP_RECONCILE", default.reconcile, _or_none(_seconds(1, 86400))),
+            webhooks=env.get("HILOOP_WEBHOOK_ID", default.webhooks, _list),
             trusted_senders=env.get("HILOOP_TRUSTED_SENDERS", default.trusted_senders, TrustedSenders.parse),
         )
         if not settings.api_key and not settings.agent_keys and "HILOOP_API_KEY" not in _named(env.problems):

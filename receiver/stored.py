@@ -24,15 +24,42 @@ STATUSES: Final = {
 # The fields of a job that are read, in this order.
 FIELDS: Final = (
     "status", "event", "description", "lane", "created_at", "started_at", "ended_at", "progress", "claims", "crashes",
-    "duplicates", "reason", "error", "replay", "worker_name",
+    "duplicates", "reason", "error", "replay", "worker_name", "deliveries",
 )  # fmt: skip
+_KEPT: Final = 10  # attempts and redeliveries that are shown
 _BY_RQ: Final = {theirs: ours for ours, many in STATUSES.items() for theirs in many}
+
+
+@dataclass(frozen=True, slots=True)
+class PastAttempt:
+    """One run of a handler: when it started, how long it took, how it ended (`receiver.attempts.OUTCOMES`)."""
+
+    started_at: datetime
+    ms: float
+    outcome: str
+
+    def as_json(self) -> dict[str, Any]:
+        """As the command line's JSON shows it."""
+        return {"started_at": _iso(self.started_at), "ms": self.ms, "outcome": self.outcome}
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivery:
+    """A delivery in which the event came again, and when."""
+
+    id: str
+    at: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """As the command line's JSON shows it."""
+        return {"id": self.id, "at": _iso(self.at)}
 
 
 @dataclass(frozen=True, slots=True)
 class HandlerState:
     """How far one handler is: ``tries`` so far; ``state`` pending, done or dead; when the next try is ``due``; how long
-    the last one took (``ms``); the ``reason`` of its failure (`handler_error`, `timeout`), or `discarded`.
+    the last one took (``ms``); the ``reason`` of its failure (`handler_error`, `timeout`), or `discarded`,
+    `retry_later`; its latest ten ``attempts``, the oldest first.
     """
 
     name: str
@@ -41,11 +68,13 @@ class HandlerState:
     due: datetime | None
     ms: float
     reason: str
+    attempts: tuple[PastAttempt, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """As the command line's JSON shows it."""
         shown: dict[str, Any] = {"handler": self.name, "state": self.state, "tries": self.tries, "ms": self.ms}
-        return shown | _present(reason=self.reason, next_try=_iso(self.due if self.state == "pending" else None))
+        shown |= _present(reason=self.reason, next_try=_iso(self.due if self.state == "pending" else None))
+        return {**shown, "attempts": [one.as_json() for one in self.attempts]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +82,8 @@ class StoredEvent:
     """Metadata of an event, and what became of it.
 
     ``status`` is one of `STATUSES`. ``reason`` and ``error`` tell why it is a dead letter. ``duplicates`` is how often
-    it came again. ``replayable``: whether its sealed body is still there. Times are in UTC.
+    it came again, ``redeliveries`` the latest ten of these, the oldest first. ``replayable``: whether its sealed body
+    is still there. Times are in UTC.
     """
 
     id: str
@@ -79,6 +109,7 @@ class StoredEvent:
     replay_reason: str
     worker: str
     replayable: bool
+    redeliveries: tuple[Redelivery, ...] = ()
 
     @property
     def next_try(self) -> datetime | None:
@@ -111,7 +142,12 @@ class StoredEvent:
             replay_reason=self.replay_reason,
             worker=self.worker,
         )
-        return {**shown, "handlers": [one.as_json() for one in self.handlers], "replayable": self.replayable}
+        return {
+            **shown,
+            "redeliveries": [one.as_json() for one in self.redeliveries],
+            "handlers": [one.as_json() for one in self.handlers],
+            "replayable": self.replayable,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +215,7 @@ def read_event(job: str, fields: list[bytes | None], body_bytes: int) -> StoredE
         replay_reason=_text(replay, "reason"),
         worker=text["worker_name"] if status == "running" else "",
         replayable=body_bytes > 0,
+        redeliveries=_redeliveries(text["deliveries"]),
     )
 
 
@@ -187,16 +224,38 @@ def _handlers(progress: dict[str, Any]) -> tuple[HandlerState, ...]:
     for name, parts in progress.items():
         if not isinstance(parts, list) or len(parts) < 3:
             continue
-        tries, due, state, ms, reason = (*parts, 0, "")[:5] if len(parts) < 5 else parts[:5]
-        found.append(HandlerState(name, _whole(tries), str(state), _moment(due), _number(ms), str(reason)))
+        tries, due, state, ms, reason, past = [*parts, *(0, "", ())[len(parts) - 3 :]][:6]
+        attempts = _attempts(past)
+        found.append(HandlerState(name, _whole(tries), str(state), _moment(due), _number(ms), str(reason), attempts))
     return tuple(found)
 
 
-def _object(text: str) -> dict[str, Any]:
+def _attempts(value: Any) -> tuple[PastAttempt, ...]:
+    return tuple(
+        PastAttempt(started, _number(ms), str(outcome))
+        for at, ms, outcome in _latest(value, 3)
+        if (started := _moment_ms(at))
+    )
+
+
+def _redeliveries(text: str) -> tuple[Redelivery, ...]:
+    return tuple(Redelivery(str(id_), at) for id_, ms in _latest(_json(text), 2) if (at := _moment_ms(ms)))
+
+
+def _latest(value: Any, parts: int) -> list[list[Any]]:
+    lists = value[-_KEPT:] if isinstance(value, list) else []
+    return [one for one in lists if isinstance(one, list) and len(one) == parts]
+
+
+def _json(text: str) -> Any:
     try:
-        value = json.loads(text) if text else {}
+        return json.loads(text) if text else None
     except (ValueError, RecursionError):
-        return {}
+        return None
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = _json(text)
     return value if isinstance(value, dict) else {}
 
 
@@ -218,6 +277,10 @@ def _number(value: Any) -> float:
 def _moment(value: Any) -> datetime | None:
     seconds = _number(value)
     return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < 2e11 else None
+
+
+def _moment_ms(value: Any) -> datetime | None:
+    return _moment(_number(value) / 1000)
 
 
 def _time(text: str) -> datetime | None:

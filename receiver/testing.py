@@ -14,6 +14,8 @@ import contextlib
 import json
 import secrets
 import uuid
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,10 +97,13 @@ def signed_headers(body: bytes, *, token: str, secret: str) -> dict[str, str]:
 
 
 class MemoryInbox:
-    """An inbox without Redis: keeps what was accepted in ``accepted``; refuses everything while ``is_down``."""
+    """An inbox without Redis: keeps what was accepted in ``accepted`` and what was counted in ``counted``; refuses
+    everything while ``is_down``.
+    """
 
     def __init__(self) -> None:
         self.accepted: dict[str, Event] = {}
+        self.counted: Counter[str] = Counter()
         self.is_down = False
 
     async def accept(self, event: Event, _body: bytes, _signature: bytes, _traceparent: str = "") -> Accepted:
@@ -108,6 +113,11 @@ class MemoryInbox:
             return Accepted.DUPLICATE
         self.accepted[event.id] = event
         return Accepted.NEW
+
+    async def count(self, numbers: Mapping[str, int]) -> None:
+        """See `receiver.inbox.Inbox.count`."""
+        await self.ping()
+        self.counted.update(numbers)
 
     async def ping(self) -> None:
         """See `receiver.inbox.Inbox.ping`."""

@@ -6,22 +6,19 @@ kind, nothing is counted.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import redis.asyncio
-from redis.exceptions import RedisError
-
+from receiver.counts import Counts, Write
+from receiver.errors import QueueUnavailable
 from receiver.layout import Layout
 from receiver.logs import get_logger
 
 logger = get_logger()
 
-TELL_SECONDS: Final = 1.0
 # What has not been used for so long is forgotten.
 KEEP_SECONDS: Final = 90 * 86400
 
@@ -86,41 +83,28 @@ def tell(pipe: Any, layout: Layout, counts: Mapping[str, int]) -> None:
     pipe.expire(key, KEEP_SECONDS)
 
 
-class AsyncTeller:
-    """Tells Redis of uses soon after they were noted, in the event loop of the web process."""
+class UseCounts:
+    """Has ``write`` tell of uses soon after they were noted, in the event loop of the web process."""
 
-    def __init__(self, uses: Uses, connection: redis.asyncio.Redis, layout: Layout) -> None:
+    def __init__(self, uses: Uses, write: Write) -> None:
         self._uses = uses
-        self._connection = connection
-        self._layout = layout
-        self._task: asyncio.Task[None] | None = None
+        self._write = write
+        self._counts = Counts(self._tell)
 
     def note(self, names: Iterable[str]) -> None:
         """Count one use of each."""
-        noted = [self._uses.note(name) for name in names]
-        if any(noted) and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._tell_until_told())
+        for name in names:
+            if self._uses.note(name):
+                self._counts.add(name)
 
     async def close(self) -> None:
         """Tell what is left."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self._tell()
+        await self._counts.close()
 
-    async def _tell_until_told(self) -> None:
-        while self._uses.untold:
-            await asyncio.sleep(TELL_SECONDS)
-            await self._tell()
-        self._task = None
-
-    async def _tell(self) -> None:
+    async def _tell(self, _noted: Mapping[str, int]) -> None:
         counts = self._uses.take()
-        if not counts:
-            return
-        pipe = self._connection.pipeline(transaction=False)
-        tell(pipe, self._layout, counts)
         try:
-            await pipe.execute()
-        except (RedisError, OSError):
-            self._uses.put_back(counts)  # told a second later
+            await self._write(counts)
+        except QueueUnavailable:
+            self._uses.put_back(counts)
+            raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,16 @@ class Claimed:
     def key(self) -> str:
         """The claim's name in RQ's registries."""
         return f"{self.job_id}:{self.execution_id}"
+
+    def latency(self, now: float) -> float | None:
+        """Milliseconds from its POST to ``now`` (ms since the epoch, by Redis); None for a replay or no time."""
+        try:
+            accepted_at = datetime.fromisoformat(self.accepted_at)
+        except ValueError:
+            return None
+        if self.replay or accepted_at.tzinfo is None:
+            return None
+        return max(0.0, now - accepted_at.timestamp() * 1000)
 
 
 @dataclass(frozen=True, slots=True)

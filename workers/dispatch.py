@@ -42,6 +42,7 @@ from workers.opened import OpenedEvent
 from workers.progress import Progress
 from workers.registry import Handler, Registry
 from workers.replayed import read_replay
+from workers.tally import Tally
 from workers.traced import TracedClaims
 
 logger = get_logger()
@@ -105,6 +106,7 @@ class Dispatcher:
         self.traces = TracedClaims(tracing)
         self.clock = clock
         self.cancel_grace = cancel_grace
+        self.tally = Tally()
         self._to_report = report
         self._runs: dict[str, _Run] = {}
 
@@ -260,6 +262,7 @@ class _Attempt:
         "_progress",
         "_run",
         "_started",
+        "_started_at",
         "_step",
         "_task",
         "_timed_out",
@@ -273,6 +276,7 @@ class _Attempt:
         self._progress = run.progress.of(handler.name)
         self._progress.tries += 1
         self._started = time.monotonic()
+        self._started_at = dispatcher.clock()
         self._timed_out = False
         self.ended = False
         loop = asyncio.get_running_loop()
@@ -353,14 +357,15 @@ class _Attempt:
         else:
             self._progress.due = self._dispatcher.clock() + delay
             self._tell(logging.WARNING, what, "retry", reason=reason, error=error, now=now, next_try_s=delay)
-            self._end("pending", reason)
+            self._end("pending", reason if asked is None else "retry_later")
 
     def _end(self, state: str, reason: str = "") -> None:
         if not self.ended:
             self.ended = True
             self._deadline.cancel()
-            self._progress.state, self._progress.reason = state, reason
-            self._progress.ms = (time.monotonic() - self._started) * 1000
+            ms = (time.monotonic() - self._started) * 1000
+            self._progress.ended(state, reason, self._started_at, ms)
+            self._dispatcher.tally.note_attempt(self._handler.name, reason or state, ms, retried=state == "pending")
             self._dispatcher.attempt_ended(self._run)
 
     def _tell(self, level: int, what: str, outcome: str, **more: Any) -> None:

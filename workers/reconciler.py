@@ -66,7 +66,7 @@ class Reconciler(BackgroundTask):
         with HiloopClient(
             settings.api_key, agent, base_url=settings.base_url, agent_keys=self._pairs, retries=patience
         ) as client:
-            reconciliation = Reconciliation(client, self._redis, settings.layout)
+            reconciliation = Reconciliation(client, self._redis, settings.layout, webhooks=settings.webhooks)
             report = reconciliation.run(since=SINCE, wait=WAIT_SECONDS, budget=BUDGET, watch=self._keep_on)
             reconciliation.note(report, int(settings.reconcile * 10) + 60)
         if report.asked or report.stopped:

@@ -46,6 +46,8 @@ LINGER_SECONDS: Final = 0.002
 MAX_CRASHES: Final = 4
 # Handlers that ignore their cancellation at a stop get this long before their events are put back all the same.
 RELEASE_SECONDS: Final = 2.0
+# Attempts and latencies are written so often; those since then are lost to the numbers when a worker is killed.
+TALLY_SECONDS: Final = 1.0
 _LONGEST_PAUSE: Final = 2.0
 
 MakeDispatcher = Callable[[Callable[[Closing], None], str], Dispatcher]
@@ -77,6 +79,7 @@ class HiloopWorker(BaseWorker):
         keeping = settings.keeping
         self._advance: Any = connection.register_script(load_script(layout, "workers", "advance", keeping))
         self._heartbeat: Any = connection.register_script(load_script(layout, "workers", "heartbeat", keeping))
+        self._tell: Any = connection.register_script(load_script(layout, "workers", "tally"))
         self._wakeup = Wakeup(connection, [layout.own(f"wake:{self.name}"), self.pubsub_channel_name])
         self._reported: deque[Closing] = deque()
         self._loop = HandlerLoop(make_dispatcher(self._report, self.name))
@@ -93,6 +96,9 @@ class HiloopWorker(BaseWorker):
         self._born = False
         self._beat_due = 0.0
         self._poll_due = 0.0
+        self._tally_due = 0.0
+        self._untold: list[str | int] = []
+        self._reports = 0
         self._stop_at: float | None = None
         self._left = False  # whether Redis knows that we claim no more
         self._released = False
@@ -180,6 +186,8 @@ class HiloopWorker(BaseWorker):
         wanted = self._look and not self._linger and self._free_slots() > 0
         if self._closings or wanted or self._resync or leaving:
             self._step()
+        if time.monotonic() >= self._tally_due:
+            self._report_tally()
 
     def _read(self) -> None:
         """Take in what Redis has sent: events that were claimed for us when they were accepted, and commands."""
@@ -217,12 +225,14 @@ class HiloopWorker(BaseWorker):
             # It may have been carried out all the same: next time we ask what we hold.
             self._resync = True
             return
-        answers, claimed, suspended, alone, next_due = reply
+        answers, claimed, suspended, alone, next_due, closed_at = reply
         self._closings = []
         self._left = leaving
         for one, answer in zip(closings, answers, strict=True):
             if one.ends_claim:
-                self._held.pop(one.key, None)
+                held = self._held.pop(one.key, None)
+                if answer and held and one.verb == "done":
+                    self._loop.dispatcher.tally.note_handled(held.latency(closed_at))
                 if not answer and not self._resync:
                     logger.warning("closed too late: another worker has it", event_id=event_id(one.job_id))
         run = [_claimed(*fields) for fields in claimed]
@@ -278,6 +288,17 @@ class HiloopWorker(BaseWorker):
         except (RedisError, OSError):
             self._uses.put_back(counts)  # told with the next heartbeat
 
+    def _report_tally(self) -> None:
+        """Write what was done since the last time; a report whose answer was lost is sent again as it was."""
+        self._tally_due = time.monotonic() + TALLY_SECONDS
+        while True:
+            if not self._untold:
+                self._untold = self._loop.dispatcher.tally.take()
+                self._reports += 1
+            if not self._untold or self._call(self._tell, [self.name, self._reports, *self._untold]) is None:
+                return
+            self._untold = []
+
     def _call(self, script: Any, arguments: list[Any]) -> Any:
         """Run a script; None if Redis cannot be reached or refuses, after which the next turn waits a little."""
         try:
@@ -314,6 +335,7 @@ class HiloopWorker(BaseWorker):
         if self._closings:
             self._step()
         done = not self._closings
+        self._report_tally()
         self._tell_uses()
         record: list[Any] = [self.name, self._lease_ms, MAX_CRASHES, -1]
         gone = self._call(self._heartbeat, record) is not None

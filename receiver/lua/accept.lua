@@ -12,15 +12,29 @@ local function hand_over(job, queue, body, signature, now, time, traceparent)
   end
   local worker = redis.call('SPOP', WAITING)
   while worker do
-    local execution = new_execution(worker)
+    local execution = execution_id(worker, redis.call('INCR', TURN))
     local message = cjson.encode({job, execution, body, signature, '', 1, '', time, traceparent})
     if redis.call('PUBLISH', WAKE .. worker, message) > 0 then
-      write_claim(job, execution, queue, worker, now)
+      write_claim(job, execution, queue, worker, now, time, 1)
       return true
     end
     worker = redis.call('SPOP', WAITING)
   end
   return false
+end
+
+-- Note in which delivery an event came again.
+local function note_delivery(job, metadata, now)
+  count_up(job, 'duplicates')
+  local delivery = (decoded(metadata) or {}).delivery
+  if delivery then
+    local deliveries = decoded(redis.call('HGET', JOB .. job, 'deliveries')) or {}
+    deliveries[#deliveries + 1] = {delivery, now}
+    if #deliveries > 10 then
+      table.remove(deliveries, 1)
+    end
+    redis.call('HSET', JOB .. job, 'deliveries', cjson.encode(deliveries))
+  end
 end
 
 local window, exact, answers, accepted = ARGV[1], now_exact(), {}, 0
@@ -62,7 +76,7 @@ for i = 2, #ARGV, 10 do
     answers[#answers + 1] = 1
   else
     if redis.call('EXISTS', JOB .. job) == 1 then
-      redis.call('HINCRBY', JOB .. job, 'duplicates', 1)
+      note_delivery(job, ARGV[i + 7], now)
     end
     answers[#answers + 1] = 0
   end

@@ -6,12 +6,11 @@ import base64
 import itertools
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from receiver.embedded import EmbeddedRedis
 from receiver.keyring import KeyPair
@@ -66,10 +65,15 @@ class Operation:
 
 
 @pytest.fixture
-def operation(
-    scripts: Scripts, redis_server: EmbeddedRedis, web_of: StartProcess, worker_of: StartProcess, tmp_path: Path
-) -> Operation:
-    return Operation(redis_server.url, web_of, worker_of, tmp_path)
+def operation(own_redis: EmbeddedRedis, web_of: StartProcess, worker_of: StartProcess, tmp_path: Path) -> Operation:
+    return Operation(own_redis.url, web_of, worker_of, tmp_path)
+
+
+@pytest.fixture
+def queue(own_redis: EmbeddedRedis) -> Iterator[Scripts]:
+    """The queue of the operation. Other tests' web processes must not count into it."""
+    with own_redis.client() as client:
+        yield Scripts(client)
 
 
 @pytest.mark.parametrize("order", [("web", "worker"), ("worker", "web")], ids=["web first", "worker first"])
@@ -90,7 +94,7 @@ def test_token_and_secret_are_rotated_without_a_refusal(operation: Operation, or
 
 
 def test_an_event_signed_before_its_secret_went_is_healed_when_the_secret_is_back(
-    operation: Operation, queue: Scripts, redis_server: EmbeddedRedis
+    operation: Operation, queue: Scripts, own_redis: EmbeddedRedis
 ) -> None:
     operation.restart("web", BOTH)
     operation.restart("worker", NEW)
@@ -98,13 +102,8 @@ def test_an_event_signed_before_its_secret_went_is_healed_when_the_secret_is_bac
     assert status == 202
     wait_until(lambda: queue.field(event, "reason") == "unverifiable")
     operation.restart("worker", BOTH)
-    assert run("events", "replay", "--reason", "unverifiable", "--yes", env={"REDIS_URL": redis_server.url}).code == 0
+    assert run("events", "replay", "--reason", "unverifiable", "--yes", env={"REDIS_URL": own_redis.url}).code == 0
     wait_until(lambda: event in events(operation.folder, "done"))
-
-
-@pytest.fixture
-def queue(scripts: Scripts) -> Scripts:
-    return scripts
 
 
 def test_agent_keys_are_rotated(operation: Operation, queue: Scripts) -> None:
@@ -137,7 +136,7 @@ def test_trusted_senders_are_rotated(operation: Operation, queue: Scripts) -> No
 
 
 def test_one_sees_which_was_used_and_doctor_says_when_the_old_one_can_go(
-    operation: Operation, queue: Scripts, redis_server: EmbeddedRedis, tmp_path: Path
+    operation: Operation, queue: Scripts, own_redis: EmbeddedRedis, tmp_path: Path
 ) -> None:
     operation.restart("web", BOTH)
     operation.restart("worker", BOTH)
@@ -154,7 +153,7 @@ def test_one_sees_which_was_used_and_doctor_says_when_the_old_one_can_go(
     assert f"in use name={names[1]}" in operation._running["web"].log
 
     def findings() -> dict[str, str]:
-        found = run("doctor", "--output", "json", env={**SETTINGS, "REDIS_URL": redis_server.url}).rows
+        found = run("doctor", "--output", "json", env={**SETTINGS, "REDIS_URL": own_redis.url}).rows
         return {row["what"].split(":")[0]: row["level"] for row in found if row["what"].startswith("old ")}
 
     old_token, old_secret = (f"old {name.replace(':', ' ')}" for name in (names[1], names[3]))
@@ -174,9 +173,7 @@ def test_what_is_counted_at_the_end_of_a_process_is_not_lost(operation: Operatio
     assert uses[name_of_secret("token", OLD_TOKEN.encode())].times == 1
 
 
-def test_redis_that_is_away_costs_no_count(
-    own_redis: EmbeddedRedis, web_of: StartProcess, redis_client: redis.Redis
-) -> None:
+def test_redis_that_is_away_costs_no_count(own_redis: EmbeddedRedis, web_of: StartProcess) -> None:
     web = web_of(own_redis.url, BOTH)
     own_redis.kill()
     for number in range(3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -23,6 +24,26 @@ def test_new_and_duplicate(scripts: Scripts) -> None:
     assert scripts.accept("b", "c") == [0, 1]
     assert scripts.queue() == ["a", "b", "c"]
     assert scripts.counters() == {"accepted": 3, "duplicates": 2}
+
+
+def test_the_deliveries_in_which_an_event_came_again_are_noted(scripts: Scripts) -> None:
+    scripts.accept("a", delivery="dlv_0")
+    assert scripts.field("a", "deliveries") is None
+    for number in range(1, 15):
+        scripts.accept("a", delivery=f"dlv_{number}")
+    scripts.accept("a")  # one without a name counts, too
+    assert scripts.field("a", "duplicates") == "15"
+    noted = json.loads(scripts.field("a", "deliveries") or "")
+    assert [name for name, _ in noted] == [f"dlv_{number}" for number in range(5, 15)]
+    assert all(abs(at / 1000 - datetime.now(UTC).timestamp()) < 5 for _, at in noted)
+
+
+@pytest.mark.parametrize("hostile", ["", "x", "7", "{}", "[" * 5000])
+def test_hostile_deliveries_keep_nobody_from_accepting(scripts: Scripts, hostile: str) -> None:
+    scripts.accept("a")
+    scripts.client.hset("rq:job:a", "deliveries", hostile)
+    assert scripts.accept("a", "b", delivery="dlv_1") == [0, 1]
+    assert [name for name, _ in json.loads(scripts.field("a", "deliveries") or "")] == ["dlv_1"]
 
 
 def test_rq_reads_the_job(scripts: Scripts) -> None:

@@ -258,3 +258,11 @@ def test_a_foreign_job_is_a_dead_letter_and_never_handed_out(scripts: Scripts) -
     scripts.accept("a")
     assert scripts.advance(64).jobs == ["a"]
     assert (scripts.field("evil", "reason"), scripts.members("failed")) == ("not_an_event", ["evil"])
+
+
+def test_a_line_full_of_rubbish_is_worked_off_in_steps(scripts: Scripts) -> None:
+    scripts.client.rpush("rq:queue:hiloop", *(f"gone-{number}" for number in range(2500)))
+    scripts.accept("a")
+    steps = [scripts.advance(64) for _ in range(3)]
+    assert [step.jobs for step in steps] == [[], [], ["a"]]
+    assert [abs(step.next_due / 1000 - time.time()) < 5 for step in steps] == [True, True, False]

@@ -10,6 +10,7 @@ import redis
 
 from receiver.embedded import EmbeddedRedis
 from receiver.layout import Layout
+from receiver.ledger import Ledger
 from receiver.stored import Filter
 from tests.conftest import StartProcess
 from tests.support.commands import Ended, run
@@ -79,6 +80,10 @@ def test_tables_and_details_show_no_content_and_steer_no_terminal(stored: dict[s
     (handler,) = row["handlers"]
     assert (handler["state"], handler["tries"], handler["reason"]) == ("dead", 3, "handler_error")
     assert row["duplicates"] == 1
+    assert [one["id"] for one in row["redeliveries"]] == [row["delivery"]]
+    assert [one["outcome"] for one in handler["attempts"]] == ["handler_error"] * 3
+    for moment in ("accepted", "came again", "attempt 1", "attempt 3", "failed"):
+        assert moment in shown.out
     assert CANARY not in table.out + shown.out + str(row)
 
 
@@ -115,7 +120,8 @@ def test_discard(stored: dict[str, str], redis_client: redis.Redis) -> None:
     assert ids(run("events", "list", "--output", "json", env=stored)) == ["evt_3"]
 
 
-def test_status_tells_how_it_is(stored: dict[str, str]) -> None:
+def test_status_tells_how_it_is(stored: dict[str, str], redis_client: redis.Redis) -> None:
+    wait_until(lambda: Ledger(redis_client, Layout()).status().latency_ms["p50"])
     row = run("status", "--output", "json", env=stored).row
     assert (row["dead"], row["kept"], row["waiting"], row["in_flight"]) == (2, 1, 0, 0)
     assert row["counters"]["duplicates"] == 1
@@ -124,6 +130,15 @@ def test_status_tells_how_it_is(stored: dict[str, str]) -> None:
     text = run("status", env=stored).out
     assert "in flight" in text
     assert "p95" in text
+
+
+def test_attempts_are_counted_by_handler(stored: dict[str, str], redis_client: redis.Redis) -> None:
+    ledger = Ledger(redis_client, Layout())
+    wait_until(lambda: sum(one.attempts for one in ledger.handlers().values()) == 7)
+    for counts in (ledger.handlers(), ledger.handlers(minutes=5)):
+        (one,) = counts.values()
+        assert (one.outcomes["done"], one.outcomes["handler_error"], one.retried) == (1, 6, 4)
+    assert ledger.dead_reasons() == {"handler_error": 2}
 
 
 def test_the_python_api_limits_its_rate(stored: dict[str, str], redis_client: redis.Redis) -> None:

@@ -14,6 +14,7 @@ from receiver.embedded import EmbeddedRedis
 from receiver.signature import sign
 from tests.conftest import StartProcess
 from tests.support.processes import Running
+from tests.support.scripts import nothing_accepted
 from tests.support.waiting import wait_until
 from tests.support.wire import SECRET, TOKEN, answer, connect, exchange, read_reply, request_head
 
@@ -64,7 +65,7 @@ def test_exactly_one_of_each_header(
     name, value = header
     raw = with_length(body, (name, value.replace("§", sign(SECRET.encode(), body))))
     assert exchange(web.port, raw).status == status
-    assert redis_client.dbsize() == 0
+    assert nothing_accepted(redis_client)
 
 
 @pytest.mark.parametrize("size", [1, 7, 100_000])
@@ -122,7 +123,7 @@ def test_a_body_that_stalls_gives_408(
             connection.sendall(chunk(b" "))
         assert read_reply(connection).status == 408
     assert web.defects == []
-    assert redis_client.dbsize() == 0
+    assert nothing_accepted(redis_client)
 
 
 @pytest.mark.parametrize("abort", [False, True], ids=["close", "reset"])
@@ -135,7 +136,7 @@ def test_an_early_disconnect_is_quiet(web: Running, redis_client: redis.Redis, a
     wait_until(lambda: "sender_went_away" in web.log[already:])
     lines = web.log[already:].splitlines()
     assert [line for line in lines if " info " not in line] == []
-    assert redis_client.dbsize() == 0
+    assert nothing_accepted(redis_client)
 
 
 def test_a_sender_who_does_not_wait_for_the_answer_is_quiet(web: Running, redis_client: redis.Redis) -> None:
@@ -167,7 +168,7 @@ REFUSED_BY_THE_PARSER = {
 def test_ambiguous_requests_are_refused(web: Running, redis_client: redis.Redis, make: object) -> None:
     raw = make(answer("approve"))  # type: ignore[operator]  # the table's functions
     assert exchange(web.port, raw).status == 400
-    assert redis_client.dbsize() == 0
+    assert nothing_accepted(redis_client)
 
 
 def test_one_connection_serves_many_requests(web: Running, redis_client: redis.Redis) -> None:

@@ -77,6 +77,7 @@ class Scripts:
         self._heartbeat: Any = client.register_script(load_script(LAYOUT, "workers", "heartbeat", keeping))
         self._replay: Any = client.register_script(load_script(LAYOUT, "workers", "replay"))
         self._discard: Any = client.register_script(load_script(LAYOUT, "workers", "discard"))
+        self._tally: Any = client.register_script(load_script(LAYOUT, "workers", "tally"))
 
     def accept(
         self,
@@ -86,13 +87,15 @@ class Scripts:
         window: int = 3600,
         body: bytes = b"{}",
         traceparent: str = "",
+        delivery: str = "",
         answer: str = "",
     ) -> list[int]:
         """Accept events in one batch; an event's job has its id. ``answer``: digest of the human's answer."""
+        metadata = json.dumps({"delivery": delivery} if delivery else {})
         arguments: list[Any] = [window]
         queue = LAYOUT.queue_for(priority)
         for event in events:
-            arguments += [event, event, lane, queue, body, signature(body), "response.created", "{}"]
+            arguments += [event, event, lane, queue, body, signature(body), "response.created", metadata]
             arguments += [answer, traceparent]
         return list(self._accept(args=arguments))
 
@@ -112,7 +115,7 @@ class Scripts:
             arguments += closing
         if resync is not None:
             arguments += ["resync", *resync]
-        answers, claimed, suspended, alone, next_due = self._advance(args=arguments)
+        answers, claimed, suspended, alone, next_due, _ = self._advance(args=arguments)
         return Step(answers, [_claim(fields) for fields in claimed], bool(suspended), bool(alone), next_due)
 
     def claim(self, worker: str = "worker-a") -> Claim:
@@ -138,6 +141,11 @@ class Scripts:
     def discard(self, *jobs: str) -> list[int]:
         """Throw dead letters away."""
         return list(self._discard(args=list(jobs)))
+
+    def tally(self, *attempts: str, worker: str = "worker-a", number: int = 1, handled: int = 0, **totals: int) -> int:
+        """A worker's report; ``attempts``: handler, numbers, handler, numbers, …"""
+        arguments = [worker, number, handled, len(totals), *(part for pair in totals.items() for part in pair)]
+        return int(self._tally(args=[*arguments, *attempts]))
 
     def die(self, worker: str = "worker-a") -> None:
         """Let a worker's lease be over, as if it had been killed long ago."""
@@ -165,13 +173,19 @@ class Scripts:
         return _texts(self.client.zrange(f"rq:{kind}:{LAYOUT.queue_for(priority)}", 0, -1))
 
     def counters(self) -> dict[str, int]:
-        """The totals."""
+        """The totals, but for what the tests' web process has refused: that may have been in another test."""
         totals: Any = self.client.hgetall(LAYOUT.own("counters"))
-        return {name.decode(): int(value) for name, value in totals.items()}
+        return {name.decode(): int(value) for name, value in totals.items() if not name.startswith(b"refused")}
 
     def keys_about(self, text: str) -> list[str]:
         """All keys whose names hold ``text``."""
         return sorted(key.decode() for key in self.client.scan_iter(f"*{text}*"))
+
+
+def nothing_accepted(client: redis.Redis) -> bool:
+    """Whether nothing is in Redis but numbers, which web processes write somewhat later than what they count."""
+    numbers = (LAYOUT.own("counters"), LAYOUT.own("used"), LAYOUT.own("minute:"))
+    return all(key.decode().startswith(numbers) for key in client.scan_iter())
 
 
 def _texts(values: Any) -> list[str]:

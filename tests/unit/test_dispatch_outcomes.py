@@ -154,7 +154,8 @@ def test_outcomes(
 def test_progress_goes_with_the_retry() -> None:
     stage = Stage(one_handler(fails), retries=2)
     closing = asyncio.run(stage.finish())
-    ((name, (tries, due, state, ms, reason)),) = json.loads(closing.progress).items()
+    ((name, (tries, due, state, ms, reason, attempts)),) = json.loads(closing.progress).items()
+    assert attempts == [[int(NOW * 1000), round(ms, 1), "handler_error"]]
     assert name.endswith("fails")
     assert (tries, due, state, reason) == (1, closing.due, "pending", "handler_error")
     assert 0 < ms < 10_000

@@ -18,8 +18,14 @@ from receiver.events import PRIORITIES
 from receiver.layout import JOB_DATA, JOB_FIELDS, JOB_FUNCTION, Layout, event_id, job_id
 from receiver.scripts import load_script
 
-WITHOUT_A_SCRIPT = ("C", "U")  # reconcile, and what counts uses
-SCRIPTS = [("receiver", "accept"), *(("workers", name) for name in ("advance", "heartbeat", "replay", "discard"))]
+NO_SCRIPT = {"C", "L", "U"}  # reconcile, listen and what counts uses write theirs without one
+SCRIPTS = [
+    ("receiver", "accept"),
+    ("receiver", "read"),
+    ("receiver", "count"),
+    *(("workers", name) for name in ("advance", "heartbeat", "replay", "discard", "tally")),
+]
+SHARED = [("receiver", "common"), ("workers", "kept")]
 event_ids = st.text("abcxyzABZ0189_.:-", min_size=1, max_size=128) | st.from_regex(r"\Ax--[a-z.:-]{0,20}\Z")
 
 TABLE = [
@@ -80,7 +86,7 @@ def lua_constants() -> dict[str, str]:
 def documented_keys() -> set[str]:
     """The keys in the module's table that scripts write, without what differs from event to event."""
     lines = re.findall(r"^    (?:rq|hiloop):.*", module.__doc__ or "", re.MULTILINE)
-    names = [line.split()[0] for line in lines if line.split()[2] not in WITHOUT_A_SCRIPT]
+    names = [line.split()[0] for line in lines if line.split()[2] not in NO_SCRIPT]
     return {re.split(r"[<\[]", name.replace("hiloop:<queue>:", "hiloop:Q:"))[0] for name in names}
 
 
@@ -95,7 +101,7 @@ def test_every_documented_key_is_used_by_a_script() -> None:
     assert unused == []
 
 
-@pytest.mark.parametrize("path", [("receiver", "accept"), ("receiver", "common"), *SCRIPTS[1:]])
+@pytest.mark.parametrize("path", [*SHARED, *SCRIPTS])
 def test_scripts_spell_no_key(path: tuple[str, str]) -> None:
     source = (files(path[0]) / "lua" / f"{path[1]}.lua").read_text("utf-8")
     code = re.sub(r"--.*", "", source)
@@ -115,7 +121,7 @@ def test_only_the_layout_spells_our_keys() -> None:
 
 
 def test_every_field_we_add_to_a_job_is_documented() -> None:
-    paths = [files(package) / "lua" / f"{name}.lua" for package, name in [("receiver", "common"), *SCRIPTS]]
+    paths = [files(package) / "lua" / f"{name}.lua" for package, name in [*SHARED, *SCRIPTS]]
     sources = " ".join(path.read_text("utf-8") for path in paths)
     rq_fields = {"data", "description", "origin", "created_at", "enqueued_at", "status", "started_at", "ended_at"} | {
         "last_heartbeat",
@@ -139,5 +145,5 @@ def test_a_script_starts_with_its_flags_and_knows_its_queue(script: tuple[str, s
 
 def test_only_accepting_is_refused_when_memory_is_full() -> None:
     flags = {name: load_script(Layout(), package, name).splitlines()[0] for package, name in SCRIPTS}
-    allowed = dict.fromkeys(("advance", "heartbeat", "replay", "discard"), "#!lua flags=allow-oom")
-    assert flags == {"accept": "#!lua", **allowed}
+    allowed = dict.fromkeys(("count", "advance", "heartbeat", "replay", "discard", "tally"), "#!lua flags=allow-oom")
+    assert flags == {"accept": "#!lua", "read": "#!lua flags=no-writes", **allowed}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workers.progress import HandlerProgress, Progress
+from workers.progress import KEPT_ATTEMPTS, HandlerProgress, Progress
 
 HOSTILE = {
     "empty": "",
@@ -21,7 +21,11 @@ HOSTILE = {
     "a handler that is null": '{"a": null}',
     "a handler that is text": '{"a": "abc"}',
     "too few parts": '{"a": [1, 2]}',
-    "too many parts": '{"a": [1, 2, "done", 4, "", 6]}',
+    "attempts that are a number": '{"a": [1, 2, "done", 4, "", 6]}',
+    "an attempt of too few parts": '{"a": [1, 2, "done", 4, "", [[1, 2]]]}',
+    "an attempt at no time": '{"a": [1, 2, "done", 4, "", [[1, NaN, "done"]]]}',
+    "an attempt before all time": '{"a": [1, 2, "done", 4, "", [[-1, 2, "done"]]]}',
+    "too many parts": '{"a": [1, 2, "done", 4, "", [], 7]}',
     "a duration that is text": '{"a": [1, 2, "done", "x"]}',
     "a duration without end": '{"a": [1, 2, "done", Infinity]}',
     "a reason that is a number": '{"a": [1, 2, "done", 4, 5]}',
@@ -54,6 +58,10 @@ progresses = st.dictionaries(
         tries=st.integers(0, 1000),
         due=st.floats(0, 1e11),
         state=st.sampled_from(["pending", "done", "dead"]),
+        attempts=st.lists(
+            st.tuples(st.integers(0, 10**13), st.floats(0, 1e9).map(lambda ms: round(ms, 1)), st.text(max_size=5)),
+            max_size=KEPT_ATTEMPTS,
+        ).map(tuple),
     ),
     max_size=4,
 ).map(Progress)
@@ -102,3 +110,13 @@ def test_the_next_try_is_the_earliest_pending_one() -> None:
 def test_failed_means_that_one_is_dead() -> None:
     assert made(a=(1, 0.0, "done"), b=(1, 0.0, "dead")).failed
     assert not made(a=(1, 0.0, "done"), b=(1, 0.0, "pending")).failed
+
+
+def test_the_latest_attempts_are_kept_and_no_more() -> None:
+    one = HandlerProgress()
+    for number in range(KEPT_ATTEMPTS + 5):
+        one.ended("pending", "timeout", float(number), 1.26)
+    one.ended("done", "", 99.0, 2.0)
+    assert (one.state, one.reason, len(one.attempts)) == ("done", "", KEPT_ATTEMPTS)
+    assert one.attempts[0] == (6000, 1.3, "timeout")
+    assert one.attempts[-1] == (99_000, 2.0, "done")

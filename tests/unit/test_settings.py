@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.errors import ConfigurationError
+from receiver.keeping import Keeping
 from receiver.senders import TrustedSender, TrustedSenders
 from receiver.settings import QueueSettings, WebSettings, WorkerSettings, duration
 
@@ -93,12 +94,37 @@ WORKER_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "timeout": ("HILOOP_HANDLER_TIMEOUT", "2m", "timeout", 120.0),
     "no grace": ("HILOOP_SHUTDOWN_GRACE", "0", "grace", 0.0),
     "lease": ("HILOOP_LEASE", "5s", "lease", 5.0),
+    "reconciling": ("HILOOP_RECONCILE", "90s", "reconcile", 90.0),
+    "no reconciling": ("HILOOP_RECONCILE", "0", "reconcile", 0.0),
+    "one webhook": ("HILOOP_WEBHOOK_ID", "wh-1", "webhooks", ("wh-1",)),
+    "several webhooks": ("HILOOP_WEBHOOK_ID", "wh-1, wh-2", "webhooks", ("wh-1", "wh-2")),
 }
 
 
 @pytest.mark.parametrize(("name", "text", "field", "value"), WORKER_VALUES.values(), ids=WORKER_VALUES.keys())
 def test_worker_values(name: str, text: str, field: str, value: Any) -> None:
     assert getattr(WorkerSettings.from_environment({**WORKER, name: text}), field) == value
+
+
+KEEPING_VALUES: dict[str, tuple[str, str, str, Any]] = {
+    "dead letters": ("HILOOP_KEEP_DEAD", "2d", "dead", 172800),
+    "how many": ("HILOOP_KEEP_DEAD_MAX", "10", "dead_max", 10),
+    "bytes": ("HILOOP_KEEP_DEAD_BYTES", "65536", "dead_bytes", 65536),
+    "kilobytes": ("HILOOP_KEEP_DEAD_BYTES", "500kb", "dead_bytes", 512_000),
+    "megabytes, upper case": ("HILOOP_KEEP_DEAD_BYTES", "5MB", "dead_bytes", 5 * 2**20),
+    "a gigabyte": ("HILOOP_KEEP_DEAD_BYTES", "1gb", "dead_bytes", 2**30),
+    "handled ones": ("HILOOP_KEEP_HANDLED", "90m", "handled", 5400),
+    "no handled ones": ("HILOOP_KEEP_HANDLED", "0", "handled", 0),
+    "how many handled ones": ("HILOOP_KEEP_HANDLED_MAX", "5000", "handled_max", 5000),
+    "bodies": ("HILOOP_KEEP_EVENTS", "all", "bodies", True),
+    "bodies of dead letters only": ("HILOOP_KEEP_EVENTS", "Failed", "bodies", False),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "field", "value"), KEEPING_VALUES.values(), ids=KEEPING_VALUES.keys())
+def test_what_is_kept(name: str, text: str, field: str, value: Any) -> None:
+    settings = WorkerSettings.from_environment({**WORKER, name: text})
+    assert settings.keeping == dataclasses.replace(Keeping(), **{field: value})
 
 
 WRONG_WEB = [
@@ -158,6 +184,18 @@ WRONG_WORKER = [
     ("HILOOP_SHUTDOWN_GRACE", "-1"),
     ("HILOOP_LEASE", "10ms"),
     ("HILOOP_KEEP_DEAD", "1s"),
+    ("HILOOP_KEEP_DEAD", "0"),
+    ("HILOOP_KEEP_DEAD", "400d"),
+    ("HILOOP_KEEP_DEAD_MAX", "0"),
+    ("HILOOP_KEEP_DEAD_BYTES", "1kb"),
+    ("HILOOP_KEEP_DEAD_BYTES", "5 mb"),
+    ("HILOOP_KEEP_DEAD_BYTES", "much"),
+    ("HILOOP_KEEP_HANDLED", "1s"),
+    ("HILOOP_KEEP_HANDLED_MAX", "-1"),
+    ("HILOOP_KEEP_EVENTS", "none"),
+    ("HILOOP_RECONCILE", "500ms"),
+    ("HILOOP_RECONCILE", "2d"),
+    ("HILOOP_RECONCILE", "never"),
 ]
 
 

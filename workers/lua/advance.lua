@@ -6,13 +6,26 @@
 --       job id, execution id, verb, due (ms), progress, reason, error;
 --       then, only after a reply was lost: 'resync' and every claim (job:execution) the worker knows it holds.
 -- Verbs: done, retry (at `due`), dead, release (back into line, no try spent), unlane (let successors go on already).
--- Returns {answers, claimed, suspended, alone, next due (ms) or -1}; an answer is 1, or 0 where the claim was no longer ours;
--- a claimed event is {job id, execution id, body, signature, progress, claims, replay, accepted at,
+-- Returns {answers, claimed, suspended, alone, next due (ms) or -1, now (ms)}; an answer is 1, or 0 where the claim was no
+-- longer ours; a claimed event is {job id, execution id, body, signature, progress, claims, replay, accepted at,
 -- traceparent, copy of}.
+
+-- Jobs that are looked at in one step to find some to claim: lines may hold what has no turn, or is no event.
+local MOST_LOOKED_AT = 1000
 
 local worker, lease, want, in_flight = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = now_ms()
+local time = rq_time(now)
 local held = WORKER .. worker .. ':executions'
+
+-- The keys that begin with a name and belong to a queue each, the `first`-th priority (from 0) first.
+local function keys_of(name, first)
+  local keys = {}
+  for i = 1, #PRIORITY_QUEUES do
+    keys[i] = name .. PRIORITY_QUEUES[(first + i - 1) % #PRIORITY_QUEUES + 1]
+  end
+  return keys
+end
 
 -- Give a claim up. False if it is no longer ours: the lease ended and somebody else has the event.
 local function give_up(job, execution, queue)
@@ -26,14 +39,31 @@ local function give_up(job, execution, queue)
   return true
 end
 
-local counted = {handled = 0, retried = 0, released = 0, lost = 0, forgotten = 0, milliseconds = 0}
+local counted = {handled = 0, retried = 0, released = 0, lost = 0, forgotten = 0}
+local handled_in -- a queue of which an event was handled
 
--- Note how long it took from its acceptance, in buckets whose bounds are powers of the fourth root of 2.
-local function note_latency(accepted_at)
-  local latency = math.max(1, now - (from_rq_time(accepted_at) or now))
-  local bucket = 'ms:' .. math.ceil(math.log(latency) / math.log(2) * 4)
-  counted[bucket] = (counted[bucket] or 0) + 1
-  counted.milliseconds = counted.milliseconds + math.floor(latency)
+-- Forget the oldest handled events where there are more than are kept, but not many at a time. Returns how many.
+local function forget_surplus(at_most)
+  local filled, total = {}, 0
+  for _, queue in ipairs(PRIORITY_QUEUES) do
+    local number = redis.call('ZCARD', FINISHED .. queue)
+    total = total + number
+    filled[#filled + 1] = number > 0 and queue or nil
+  end
+  local surplus, forgotten = math.min(total - KEEP_HANDLED_MAX, at_most), 0
+  if surplus > 0 and #filled == 1 then -- nearly always, and then it is cheap
+    local jobs = redis.call('ZRANGE', FINISHED .. filled[1], 0, surplus - 1)
+    redis.call('ZREM', FINISHED .. filled[1], unpack(jobs))
+    for i, job in ipairs(jobs) do
+      jobs[i] = JOB .. job
+    end
+    redis.call('DEL', unpack(jobs))
+    return surplus
+  end
+  while forgotten < surplus and forget_oldest(FINISHED) do
+    forgotten = forgotten + 1
+  end
+  return forgotten
 end
 
 -- Keep of a handled event what tells what became of it.
@@ -44,18 +74,17 @@ local function keep_handled(job, queue, progress, reason)
   end
   redis.call('HDEL', JOB .. job, 'lane', 'worker_name', 'last_heartbeat', 'crashes', 'enqueued_at',
     unpack(KEEP_BODIES and {} or {'body', 'signature'}))
-  redis.call('HSET', JOB .. job, 'status', 'finished', 'ended_at', rq_time(now), 'progress', progress, 'reason', reason)
+  redis.call('HSET', JOB .. job, 'status', 'finished', 'ended_at', time, 'progress', progress, 'reason', reason)
   redis.call('EXPIRE', JOB .. job, KEEP_HANDLED)
   redis.call('ZADD', FINISHED .. queue, now / 1000 + KEEP_HANDLED, job)
-  forget_expired(FINISHED, queue, now, 2)
 end
 
 local function close(job, execution, verb, due, progress, reason, err)
-  local queue, lane, accepted_at, replay =
-    unpack(redis.call('HMGET', JOB .. job, 'origin', 'lane', 'created_at', 'replay'))
+  local queue, lane = unpack(redis.call('HMGET', JOB .. job, 'origin', 'lane'))
+  lane = lane or ''
   if verb == 'unlane' then
     if redis.call('EXISTS', EXECUTION .. job .. ':' .. execution) == 1 then
-      leave_lane(job, lane or '')
+      leave_lane(job, lane)
       redis.call('HSET', JOB .. job, 'lane', '')
     end
     return 1
@@ -67,10 +96,7 @@ local function close(job, execution, verb, due, progress, reason, err)
   if verb == 'done' then
     keep_handled(job, queue, progress, reason)
     leave_lane(job, lane)
-    counted.handled = counted.handled + 1
-    if not replay then
-      note_latency(accepted_at)
-    end
+    counted.handled, handled_in = counted.handled + 1, queue
   elseif verb == 'dead' then
     redis.call('HSET', JOB .. job, 'progress', progress)
     bury(job, queue, lane, now, reason, err)
@@ -91,19 +117,15 @@ for i = 6, 5 + tonumber(ARGV[5]) * 7, 7 do
   answers[#answers + 1] = close(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
 end
 if #answers > 0 then
-  local surplus = kept(FINISHED) - KEEP_HANDLED_MAX
-  while surplus > counted.forgotten and counted.forgotten < 2 * #answers and forget_oldest(FINISHED) do
-    counted.forgotten = counted.forgotten + 1
+  if handled_in and KEEP_HANDLED > 0 then
+    forget_expired(FINISHED, handled_in, now, 2 * #answers)
+    counted.forgotten = forget_surplus(2 * #answers)
   end
   count(now, counted)
 end
-if counted.handled > 0 then
-  redis.call('HINCRBY', WORKER .. worker, 'successful_job_count', counted.handled)
-end
 
 -- Promote retries that are due; the next one's time tells the worker when to look again.
-local next_due = -1
-for _, queue in ipairs(PRIORITY_QUEUES) do
+local function promote_due(queue)
   local first = redis.call('ZRANGE', SCHEDULED .. queue, 0, 0, 'WITHSCORES')
   if first[1] and tonumber(first[2]) * 1000 <= now then
     for _, job in ipairs(redis.call('ZRANGEBYSCORE', SCHEDULED .. queue, '-inf', now / 1000, 'LIMIT', 0, 100)) do
@@ -114,8 +136,16 @@ for _, queue in ipairs(PRIORITY_QUEUES) do
     end
     first = redis.call('ZRANGE', SCHEDULED .. queue, 0, 0, 'WITHSCORES')
   end
-  if first[1] and (next_due < 0 or tonumber(first[2]) * 1000 < next_due) then
-    next_due = math.max(now, math.ceil(tonumber(first[2]) * 1000))
+  return first[1] and math.max(now, math.ceil(tonumber(first[2]) * 1000))
+end
+
+local next_due = -1
+if redis.call('EXISTS', unpack(keys_of(SCHEDULED, 0))) > 0 then
+  for _, queue in ipairs(PRIORITY_QUEUES) do
+    local due = promote_due(queue)
+    if due and (next_due < 0 or due < next_due) then
+      next_due = due
+    end
   end
 end
 
@@ -144,18 +174,19 @@ end
 
 local claimed = {}
 
--- {status, lane, queue, body, signature, progress, died at, accepted at, replay, traceparent, copy of}
+-- {status, lane, queue, body, signature, progress, died at, accepted at, replay, traceparent, claims, copy of}
 local function read(job)
   return redis.call('HMGET', JOB .. job, 'status', 'lane', 'origin', 'body', 'signature', 'progress', 'died_at',
-    'created_at', 'replay', 'traceparent', 'copy_of')
+    'created_at', 'replay', 'traceparent', 'claims', 'copy_of')
 end
 
 local function hand_over(job, execution, fields, claims)
   claimed[#claimed + 1] = {job, execution, fields[4], fields[5] or '', fields[6] or '', claims, fields[9] or '',
-    fields[8] or '', fields[10] or '', fields[11] or ''}
+    fields[8] or '', fields[10] or '', fields[12] or ''}
 end
 
-local function claim(job)
+-- Claim a job that was taken out of a line, if it may run; the claim is the `turn`-th of all.
+local function claim(job, turn)
   local fields = read(job)
   local lane, queue = fields[2] or '', fields[3]
   if not queue then
@@ -168,12 +199,14 @@ local function claim(job)
   if not has_turn(job, queue, fields[1], lane) then
     return
   end
-  local execution = new_execution(worker)
+  local execution = execution_id(worker, turn)
   if fields[7] then -- a dead letter that was put into line from outside (`rq requeue`)
     revive(job, cjson.encode({id = execution, reason = 'requeued'}), true)
     fields = read(job)
   end
-  hand_over(job, execution, fields, write_claim(job, execution, queue, worker, now))
+  local claims = (tonumber(fields[11]) or 0) + 1
+  write_claim(job, execution, queue, worker, now, time, claims)
+  hand_over(job, execution, fields, claims)
 end
 
 -- A reply was lost on the way: hand over again what we claimed for this worker without its knowing.
@@ -188,69 +221,87 @@ if ARGV[closings_end + 1] == 'resync' then
       local job, execution = string.match(key, '^(.*):(.-)$')
       local fields = read(job)
       if fields[4] then
-        hand_over(job, execution, fields, tonumber(redis.call('HGET', JOB .. job, 'claims')) or 1)
+        hand_over(job, execution, fields, tonumber(fields[11]) or 1)
       end
     end
   end
 end
 
-local suspended = redis.call('EXISTS', SUSPENDED)
-local alone = 0
+-- An event that was in flight at two crashes may have caused them: it runs alone, on one worker at a time. Returns
+-- whether this worker is the one.
+local function isolate()
+  local isolator = redis.call('GET', ISOLATOR)
+  if isolator and isolator ~= worker then
+    return false
+  end
+  redis.call('SET', ISOLATOR, worker, 'PX', lease)
+  if in_flight > 0 then
+    return true
+  end
+  while #claimed == 0 do
+    local job = redis.call('LPOP', ISOLATED)
+    if not job then
+      return false
+    end
+    claim(job, redis.call('INCR', TURN))
+  end
+  return true
+end
+
+-- Take the first jobs out of the most urgent line that has some, the `first`-th priority (from 0) being the most urgent.
+-- Returns {line, jobs}, or false if all are empty.
+local function take(first, number)
+  local arguments = keys_of(QUEUE, first)
+  for _, argument in ipairs({'LEFT', 'COUNT', number}) do
+    arguments[#arguments + 1] = argument
+  end
+  return redis.call('LMPOP', #PRIORITY_QUEUES, unpack(arguments))
+end
+
+-- Claim what is in line, the most urgent first; but every eighth claim starts with another priority in turn, so that
+-- none starves. Returns whether more is in line than fits, or than should be looked at in one step.
+local function claim_from_lines()
+  local begun = tonumber(redis.call('GET', TURN) or '0')
+  local turn, found = begun, nil
+  repeat
+    local first, number = 0, math.min(want - #claimed, 7 - turn % 8)
+    if number == 0 then
+      first, number = math.floor((turn + 1) / 8) % #PRIORITY_QUEUES, 1
+    end
+    found = take(first, number)
+    for _, job in ipairs(found and found[2] or {}) do
+      turn = turn + 1
+      claim(job, turn)
+    end
+  until not found or #claimed >= want or turn > begun + MOST_LOOKED_AT
+  if turn > begun then
+    redis.call('SET', TURN, turn)
+  end
+  return found and redis.call('EXISTS', unpack(keys_of(QUEUE, 0))) > 0
+end
+
+local unusual = redis.call('EXISTS', SUSPENDED, ISOLATED) > 0
+local suspended, alone = unusual and redis.call('EXISTS', SUSPENDED) or 0, 0
 if want > 0 and suspended == 0 then
   redis.call('ZADD', LEASES, now + lease, worker)
-  -- An event that was in flight at two crashes may have caused them: it runs alone, on one worker at a time.
-  if redis.call('EXISTS', ISOLATED) == 1 then
-    local isolator = redis.call('GET', ISOLATOR)
-    if not isolator or isolator == worker then
-      redis.call('SET', ISOLATOR, worker, 'PX', lease)
-      alone = 1
-      if in_flight == 0 then
-        while #claimed == 0 and redis.call('EXISTS', ISOLATED) == 1 do
-          claim(redis.call('LPOP', ISOLATED))
-        end
-        if #claimed == 0 then
-          alone = 0
-        end
-      end
-    end
-  end
-  if alone == 0 then
-    local left, total = {}, 0
-    for i, queue in ipairs(PRIORITY_QUEUES) do
-      left[i] = redis.call('LLEN', QUEUE .. queue)
-      total = total + left[i]
-    end
-    local turn = total > 0 and tonumber(redis.call('GET', TURN) or '0') or 0
-    while #claimed < want and total > 0 do
-      turn = turn + 1
-      -- The most urgent first; but every eighth claim starts with another priority in turn, so that none starves.
-      local first = turn % 8 == 0 and math.floor(turn / 8) % #PRIORITY_QUEUES or 0
-      for step = 0, #PRIORITY_QUEUES - 1 do
-        local i = (first + step) % #PRIORITY_QUEUES + 1
-        if left[i] > 0 then
-          local job = redis.call('LPOP', QUEUE .. PRIORITY_QUEUES[i])
-          left[i] = left[i] - 1
-          total = total - 1
-          if job then
-            claim(job)
-          end
-          break
-        end
-      end
-    end
-    if total > 0 then
-      wake() -- more than fits here: another worker may have room
+  if unusual and redis.call('EXISTS', ISOLATED) == 1 and isolate() then
+    alone = 1
+  elseif claim_from_lines() then
+    if #claimed >= want then
+      wake() -- another worker may have room
+    else
+      next_due = now
     end
   end
 end
 
-local busy = in_flight + #claimed > 0
-if redis.call('EXISTS', WORKER .. worker) == 1 then
-  redis.call('HSET', WORKER .. worker, 'state', suspended == 1 and 'suspended' or busy and 'busy' or 'idle')
+local state = suspended == 1 and 'suspended' or in_flight + #claimed > 0 and 'busy' or 'idle'
+if redis.call('HGET', WORKER .. worker, 'state') ~= state and redis.call('EXISTS', WORKER .. worker) == 1 then
+  redis.call('HSET', WORKER .. worker, 'state', state)
 end
 if #claimed < want and alone == 0 and suspended == 0 then
   redis.call('SADD', WAITING, worker)
 else
   redis.call('SREM', WAITING, worker)
 end
-return {answers, claimed, suspended, alone, next_due}
+return {answers, claimed, suspended, alone, next_due, now}
