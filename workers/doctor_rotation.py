@@ -10,8 +10,8 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from receiver.connections import connect
+from receiver.counted import Counted, Use
 from receiver.errors import ConfigurationError
-from receiver.ledger import Ledger, Use
 from receiver.settings import QueueSettings, WebSettings, WorkerSettings
 from receiver.uses import names_of_secrets
 from workers.commands.output import age
@@ -45,7 +45,7 @@ def examine_rotation(
         return
     try:
         with connect(settings, timeout=5.0) as client:
-            uses = Ledger(client, settings.layout).uses()
+            uses = Counted(client, settings.layout).uses()
     except (RedisError, OSError):
         return  # said already
     for kind in kinds:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from receiver.connections import connect
+from receiver.demands import check_redis
 from receiver.envelope import has_aes
 from receiver.errors import ConfigurationError
 from receiver.keyring import KeyPair, Keyring
@@ -21,6 +22,8 @@ from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
 from receiver.tracing import Tracing, start_tracing
 from receiver.uses import Uses
+from workers.alerter import Alerter
+from workers.alerts import alert_handlers
 from workers.background import BackgroundTask
 from workers.claims import Closing
 from workers.clients import Clients
@@ -33,6 +36,8 @@ logger = get_logger()
 
 # A command to Redis that hangs longer than this is given up, and asked about again.
 REDIS_TIMEOUT = 5.0
+# What a round of a background task may still take at a stop.
+STOP_SECONDS = 1.0
 
 
 def keyring_of(settings: WorkerSettings) -> Keyring:
@@ -123,16 +128,23 @@ def make_worker(settings: WorkerSettings, handlers: Registry, tracing: Tracing |
 
 
 def background_tasks(settings: WorkerSettings) -> list[BackgroundTask]:
-    """What the settings want done beside the events. Comparing with the platform needs an API key."""
+    """What the settings and handlers want done beside the events. Comparing with the platform needs an API key."""
     tasks: list[BackgroundTask] = []
+    connection = connect(settings, timeout=REDIS_TIMEOUT)
     if settings.api_key and settings.reconcile:
-        tasks.append(Reconciler(settings, connect(settings, timeout=REDIS_TIMEOUT), list(keyring_of(settings))))
+        tasks.append(Reconciler(settings, connection, list(keyring_of(settings))))
+    if settings.alerts.url or alert_handlers.functions:
+        tasks.append(Alerter(settings, connection, alert_handlers.functions))
     return tasks
 
 
 def run_worker(settings: WorkerSettings) -> NoReturn:
-    """Run a worker until it is told to stop, then end this process: 0 if nothing was left in flight."""
+    """Run a worker until it is told to stop, then end this process: 0 if nothing was left in flight.
+
+    Raises `ConfigurationError` for what cannot work.
+    """
     handlers = import_handlers(settings)
+    check_redis(settings)
     tracing = start_tracing(os.environ, "worker", settings.queue)
     worker = make_worker(settings, handlers, tracing)
     tasks = background_tasks(settings)
@@ -141,6 +153,9 @@ def run_worker(settings: WorkerSettings) -> NoReturn:
     done = worker.work()
     for task in tasks:
         task.stop()
+    for task in tasks:
+        # One that ends in the middle of a round would keep its lease, and the others from the task.
+        task.join(STOP_SECONDS)
     if tracing is not None:
         tracing.stop()
     logging.shutdown()

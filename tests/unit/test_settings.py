@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receiver.alerting import Alerting
+from receiver.durability import Durability
 from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
 from receiver.senders import TrustedSender, TrustedSenders
@@ -29,6 +31,7 @@ def test_the_least_that_a_web_process_needs() -> None:
     assert settings.webhook_secrets == (b"whsec-canary",)
     assert (settings.port, settings.processes, settings.max_body, settings.dedup_window) == (8000, 1, 2**20, 604800)
     assert settings.ordered
+    assert settings.durability is Durability.MEMORY
     assert settings.redis_verify_tls
 
 
@@ -51,12 +54,17 @@ WEB_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "TLS, upper case": ("HILOOP_REDIS_TLS", "VERIFY", "redis_verify_tls", True),
     "rediss": ("REDIS_URL", "rediss://:p@h:6380", "redis_url", "rediss://:p@h:6380"),
     "unix": ("REDIS_URL", "unix:///tmp/redis.sock", "redis_url", "unix:///tmp/redis.sock"),
+    "Sentinels": ("REDIS_URL", "redis+sentinel://a,b:1/m/0", "redis_url", "redis+sentinel://a,b:1/m/0"),
+    "durable on disk": ("HILOOP_DURABILITY", "disk", "durability", Durability.DISK),
+    "durable on a replica": ("HILOOP_DURABILITY", "Replica", "durability", Durability.REPLICA),
     "blanks around": ("PORT", " 5000 ", "port", 5000),
     "blank means not set": ("PORT", "  ", "port", 8000),
     "lowest port": ("PORT", "1", "port", 1),
     "highest port": ("PORT", "65535", "port", 65535),
     "several tokens": ("HILOOP_WEBHOOK_TOKEN", "token-one, token-two,", "webhook_tokens", (b"token-one", b"token-two")),
     "several secrets": ("HILOOP_WEBHOOK_SECRET", "secret-1,secret-2", "webhook_secrets", (b"secret-1", b"secret-2")),
+    "no metrics": ("HILOOP_METRICS_TOKEN", "", "metrics_tokens", ()),
+    "metrics": ("HILOOP_METRICS_TOKEN", "scraper-1,scraper-2", "metrics_tokens", (b"scraper-1", b"scraper-2")),
     "a secret outside ASCII": ("HILOOP_WEBHOOK_SECRET", "geheimnis-ü", "webhook_secrets", ("geheimnis-ü".encode(),)),
     "processes": ("WEB_CONCURRENCY", "4", "processes", 4),
     "queue": ("HILOOP_QUEUE", "my-queue_2", "queue", "my-queue_2"),
@@ -66,6 +74,16 @@ WEB_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "body timeout": ("HILOOP_BODY_TIMEOUT", "500ms", "body_timeout", 0.5),
     "body": ("HILOOP_MAX_BODY", "2048", "max_body", 2048),
     "host": ("HOST", "127.0.0.1", "host", "127.0.0.1"),
+    "headers": ("HILOOP_MAX_HEADERS", "8192", "max_headers", 8192),
+    "header timeout": ("HILOOP_HEADER_TIMEOUT", "500ms", "header_timeout", 0.5),
+    "connections": ("HILOOP_MAX_CONNECTIONS", "50", "max_connections", 50),
+    "requests": ("HILOOP_MAX_REQUESTS", "20", "max_requests", 20),
+    "bodies": ("HILOOP_MAX_BODIES", "8mb", "max_bodies", 8 * 1024 * 1024),
+    "pending": ("HILOOP_MAX_PENDING", "10", "max_pending", 10),
+    "routers are not known": ("HILOOP_PROXIES", "", "proxies", None),
+    "no router": ("HILOOP_PROXIES", "0", "proxies", 0),
+    "two routers": ("HILOOP_PROXIES", "2", "proxies", 2),
+    "refusals": ("HILOOP_MAX_REFUSALS", "5", "max_refusals", 5),
 }
 
 
@@ -79,6 +97,11 @@ WORKER_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "base URL with a slash": ("HILOOP_BASE_URL", "https://api.example/", "base_url", "https://api.example"),
     "base URL with /v1/": ("HILOOP_BASE_URL", "https://api.example/v1/", "base_url", "https://api.example"),
     "base URL here": ("HILOOP_BASE_URL", "http://127.0.0.1:9000", "base_url", "http://127.0.0.1:9000"),
+    "alerts": ("HILOOP_ALERT_URL", "https://h/x", "alerts", Alerting(url="https://h/x")),
+    "alerts, off": ("HILOOP_ALERT_STALLED", "0", "alerts", Alerting(stalled=0.0)),
+    "alerts, waiting": ("HILOOP_ALERT_WAITING", "1h", "alerts", Alerting(waiting=3600.0)),
+    "alerts, rate": ("HILOOP_ALERT_EVERY", "10m", "alerts", Alerting(every=600.0)),
+    "alerts, check": ("HILOOP_ALERT_CHECK", "500ms", "alerts", Alerting(check=0.5)),
     "several modules": ("HILOOP_HANDLERS", "a, b.c ,_d", "handlers", ("a", "b.c", "_d")),
     "agent name": ("HILOOP_AGENT_NAME", "deploy-bot", "agent_name", "deploy-bot"),
     "keys": ("HILOOP_AGENT_KEYS", "YQ==,Yg==", "agent_keys", ("YQ==", "Yg==")),
@@ -131,6 +154,8 @@ WRONG_WEB = [
     ("REDIS_URL", ""),
     ("REDIS_URL", "localhost:6379"),
     ("REDIS_URL", "http://localhost"),
+    ("REDIS_URL", "redis+sentinel://localhost"),
+    ("REDIS_URL", "redis+sentinel://localhost/mymaster?timeout=1"),
     ("HILOOP_REDIS_TLS", "off"),
     ("HILOOP_QUEUE", "a:b"),
     ("HILOOP_QUEUE", "-a"),
@@ -141,6 +166,8 @@ WRONG_WEB = [
     ("HILOOP_WEBHOOK_SECRET", "long-enough,short"),
     ("HILOOP_WEBHOOK_TOKEN", ""),
     ("HILOOP_WEBHOOK_TOKEN", "short"),
+    ("HILOOP_METRICS_TOKEN", "short"),
+    ("HILOOP_METRICS_TOKEN", ","),
     ("PORT", "0"),
     ("PORT", "65536"),
     ("PORT", "http"),
@@ -158,6 +185,16 @@ WRONG_WEB = [
     ("HILOOP_DEDUP_WINDOW", "0s"),
     ("HILOOP_DEDUP_WINDOW", "400d"),
     ("HILOOP_ORDER", "maybe"),
+    ("HILOOP_MAX_HEADERS", "100"),
+    ("HILOOP_HEADER_TIMEOUT", "0"),
+    ("HILOOP_MAX_CONNECTIONS", "0"),
+    ("HILOOP_MAX_REQUESTS", "0"),
+    ("HILOOP_MAX_BODIES", "1kb"),
+    ("HILOOP_MAX_PENDING", "0"),
+    ("HILOOP_PROXIES", "-1"),
+    ("HILOOP_PROXIES", "yes"),
+    ("HILOOP_MAX_REFUSALS", "0"),
+    ("HILOOP_DURABILITY", "fsync"),
 ]
 WRONG_WORKER = [
     ("HILOOP_TRUSTED_SENDERS", "Ada"),
@@ -238,10 +275,15 @@ def test_explicit_keys_need_no_api_key() -> None:
     [
         {"HILOOP_WEBHOOK_SECRET": "canary"},
         {"HILOOP_WEBHOOK_TOKEN": "canary"},
+        {"HILOOP_METRICS_TOKEN": "canary"},
         {"HILOOP_API_KEY": "hlp_canary"},
         {"HILOOP_API_KEY": "hlp_prov_canary"},
         {"REDIS_URL": "http://:canary@host"},
         {"REDIS_URL": "canary"},
+        {"REDIS_URL": "redis+sentinel://:canary@host"},
+        {"HILOOP_ALERT_URL": "canary://canary"},
+        {"HILOOP_ALERT_URL": "https:///canary", "REDIS_URL": "x"},
+        {"HILOOP_ALERT_URL": "https://canary\u2100/", "REDIS_URL": "x"},
     ],
 )
 @pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
@@ -252,7 +294,11 @@ def test_errors_show_no_secret(kind: type[WebSettings | WorkerSettings], environ
 
 
 def test_reprs_show_no_secret() -> None:
-    secret = {"REDIS_URL": "redis://:canary@host/0", "HILOOP_AGENT_KEYS": "canary"}
+    secret = {
+        "REDIS_URL": "redis://:canary@host/0",
+        "HILOOP_AGENT_KEYS": "canary",
+        "HILOOP_ALERT_URL": "https://h/canary",
+    }
     for settings in (WebSettings.from_environment({**WEB, **secret}), WorkerSettings.from_environment(WORKER | secret)):
         assert "canary" not in repr(settings)
         assert API_KEY not in repr(settings)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import redis
 
+from receiver.counted import Use
 from receiver.layout import Layout
-from receiver.ledger import Ledger, Use
+from receiver.ledger import Ledger
 from receiver.uses import Uses, name_of_secret, names_of_secrets, tell
 from workers.doctor_rotation import QUIET_SECONDS, _Kind, _old
 
