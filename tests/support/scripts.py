@@ -86,7 +86,7 @@ class Scripts:
         priority: str = "normal",
         window: int = 3600,
         body: bytes = b"{}",
-        max_pending: int = 1000,
+        max_pending: int = 100_000,
         traceparent: str = "",
         delivery: str = "",
         answer: str = "",
