@@ -5,7 +5,8 @@ Keys under ``rq:`` are RQ 3.0's own layout, so that its command line and dashboa
 Rule 3: nothing under any key is plaintext, a secret, or the text of an exception.
 
 Written by accept (A), advance (V), heartbeat (H), replay and discard (R), tally (T), reconcile (C), listen (L),
-doctor (D), the alerter (E), and for what web processes count, count (W):
+doctor (D), the alerter (E), for what web processes count, count (W), and for what is used in a rotation,
+`receiver.uses` (U):
 
     rq:queues                     set     AH   queue keys                                    stays
     rq:queue:<queue>              list    AVH  jobs that may run now; a list a priority      when empty
@@ -23,6 +24,7 @@ doctor (D), the alerter (E), and for what web processes count, count (W):
     rq:suspended                  string       written by `rq suspend`                       by `rq resume`
 
     hiloop:<queue>:seen:<event>   string  A    when it was accepted (ms)                     after the dedup window
+    hiloop:<queue>:answer:<digest> string A   event that brought a human's answer first      after the dedup window
     hiloop:<queue>:lane:<session> list    AV   jobs in order; whose turn it is comes first   when empty
     hiloop:<queue>:leases         zset    VH   worker → when its lease ends (ms)             when it is over
     hiloop:<queue>:beat           string  H    when any worker was last heard (ms)           stays
@@ -44,6 +46,7 @@ doctor (D), the alerter (E), and for what web processes count, count (W):
     hiloop:<queue>:asked:<event>  string  C    redelivery was asked for, not to ask twice    after 10 minutes
     hiloop:<queue>:platform       hash    C    what the platform told when it was last asked stays
     hiloop:<queue>:listened:<agent> string L  creation of the newest delivery it took in     after 30 days
+    hiloop:<queue>:used           hash    U    which tokens and keys are used in a rotation  90 days after the last
     hiloop:<queue>:probe          string  D    whether Redis confirms what is written       after 10 s
     hiloop:<queue>:wake:<worker>  channel AVH  wakes a worker
 """
@@ -64,6 +67,7 @@ JOB_FIELDS: Final = {
     "event": "JSON: what the platform tells of it in plaintext (`receiver.inbox.metadata`)",
     "lane": "the session whose order it keeps, or empty",
     "duplicates": "how often it came again",
+    "copy_of": "the event that brought the same human's answer before, under another id",
     "deliveries": "JSON: the deliveries in which it came again, the latest ten, each with its time (ms)",
     "progress": "JSON: how far each handler is, and its latest ten attempts (`workers.progress`)",
     "replay": "JSON: id and reason of its last replay, and the handlers it is limited to",
@@ -183,6 +187,7 @@ class Layout:
             "WORKERS": "rq:workers",
             "SUSPENDED": "rq:suspended",
             "SEEN": self.own("seen:"),
+            "ANSWER": self.own("answer:"),
             "LANE": self.own("lane:"),
             "LEASES": self.own("leases"),
             "BEAT": self.own("beat"),
