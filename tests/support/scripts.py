@@ -87,7 +87,7 @@ class Scripts:
         body: bytes = b"{}",
         traceparent: str = "",
         delivery: str = "",
-        max_pending: int = 1000,
+        max_pending: int = 100_000,
     ) -> list[int]:
         """Accept events in one batch; an event's job has its id."""
         metadata = json.dumps({"delivery": delivery} if delivery else {})
