@@ -5,7 +5,7 @@ Keys under ``rq:`` are RQ 3.0's own layout, so that its command line and dashboa
 Rule 3: nothing under any key is plaintext, a secret, or the text of an exception.
 
 Written by accept (A), advance (V), heartbeat (H), replay and discard (R), tally (T), reconcile (C), listen (L),
-doctor (D), and for what web processes count, count (W):
+doctor (D), the alerter (E), and for what web processes count, count (W):
 
     rq:queues                     set     AH   queue keys                                    stays
     rq:queue:<queue>              list    AVH  jobs that may run now; a list a priority      when empty
@@ -39,6 +39,8 @@ doctor (D), and for what web processes count, count (W):
     hiloop:<queue>:dead_bytes     string  VHR  the sum of these                              stays
     hiloop:<queue>:dead_reasons   hash    VHR  reason → how many dead letters have it        stays
     hiloop:<queue>:reconciler     string  C    the worker that compares; with a lease        after its lease
+    hiloop:<queue>:alerter        string  E    the worker that raises alerts; with a lease   after its lease
+    hiloop:<queue>:alerts         hash    E    who was told what; when anything last moved   stays
     hiloop:<queue>:asked:<event>  string  C    redelivery was asked for, not to ask twice    after 10 minutes
     hiloop:<queue>:platform       hash    C    what the platform told when it was last asked stays
     hiloop:<queue>:listened:<agent> string L  creation of the newest delivery it took in     after 30 days
@@ -79,7 +81,6 @@ COUNTERS: Final = {
     "accepted": "events made durable",
     "duplicates": "events that were known already",
     "refused": "requests that web processes have refused",
-    "turned_away": "events that were not taken because too many waited",
     "handled": "events whose handlers are all done",
     "retried": "events that wait for another try",
     "released": "events put back at a stop of their worker",

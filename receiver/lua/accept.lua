@@ -2,7 +2,8 @@
 -- Make events durable. One atomic step for a whole batch: duplicate? remember, write the RQ job, put it in line.
 -- ARGV: deduplication window (s), how many events may wait, then for every event: event id, job id, lane, queue, body,
 --       signature, type, metadata (JSON), traceparent or ''.
--- Returns for every event 1 (accepted), 0 (a duplicate) or -1 (too many wait). Refused as a whole when memory is full (OOM).
+-- Returns for every event 1 (accepted), 0 (a duplicate) or -1 (too many wait). Refused as a whole when memory is full
+-- (OOM).
 
 -- Hand a new event to a worker that waits with a free slot, which saves it a round trip; false if there is none.
 -- A worker whose connection breaks before it has read the message asks what it holds (`resync` in advance).
@@ -23,6 +24,15 @@ local function hand_over(job, queue, body, signature, now, time, traceparent)
   return false
 end
 
+-- How many events wait for a worker: in line, or for their turn in their session.
+local function waiting()
+  local total = 0
+  for _, queue in ipairs(PRIORITY_QUEUES) do
+    total = total + redis.call('LLEN', QUEUE .. queue) + redis.call('ZCARD', DEFERRED .. queue)
+  end
+  return total
+end
+
 -- Note in which delivery an event came again.
 local function note_delivery(job, metadata, now)
   redis.call('HINCRBY', JOB .. job, 'duplicates', 1)
@@ -35,15 +45,6 @@ local function note_delivery(job, metadata, now)
     end
     redis.call('HSET', JOB .. job, 'deliveries', cjson.encode(deliveries))
   end
-end
-
--- How many events wait for a worker: in line, or for their turn in their session.
-local function waiting()
-  local total = 0
-  for _, queue in ipairs(PRIORITY_QUEUES) do
-    total = total + redis.call('LLEN', QUEUE .. queue) + redis.call('ZCARD', DEFERRED .. queue)
-  end
-  return total
 end
 
 local window, exact, answers, accepted, duplicates = ARGV[1], now_exact(), {}, 0, 0
@@ -84,5 +85,5 @@ for i = 3, #ARGV, 9 do
   end
 end
 
-count(now, {accepted = accepted, duplicates = duplicates, turned_away = #answers - accepted - duplicates})
+count(now, {accepted = accepted, duplicates = duplicates})
 return answers

@@ -46,6 +46,12 @@ def test_the_handlers_register(tmp_path: Path) -> None:
     assert shown.strip() == "['handlers.deploy', 'handlers.tidy']"
 
 
+def test_the_handler_of_alerts_registers(tmp_path: Path) -> None:
+    (tmp_path / "handlers.py").write_text(block_with("async def page(alert)"))
+    code = "import handlers; from workers.alerts import alert_handlers; print(list(alert_handlers.functions))"
+    assert run(code, tmp_path).strip() == "['handlers.page']"
+
+
 def test_the_client_asks(tmp_path: Path) -> None:
     code = block_with("def ask_for_approval")
     harness = textwrap.dedent("""
@@ -67,7 +73,7 @@ def test_the_fixtures_work(tmp_path: Path) -> None:
 
 
 def test_every_python_block_is_run_by_a_test_above() -> None:
-    assert len(python_blocks()) == 3
+    assert len(python_blocks()) == 4
 
 
 def test_every_setting_that_is_read_is_in_the_table() -> None:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from receiver.attempts import HandlerCounts
 from receiver.counts import Counts
 from receiver.envelope import open_envelope, open_fields
 from receiver.errors import ConfigurationError, InvalidEvent, OpenError
@@ -18,8 +19,9 @@ from receiver.inbox import metadata
 from receiver.ingest import WebhookEndpoint
 from receiver.keyring import KeyPair, Keyring
 from receiver.layout import event_id, job_id, lane_of
+from receiver.life import life_line
 from receiver.lines import FORMATS
-from receiver.pages import _read_cursor
+from receiver.pages import _read_cursor, _write_cursor
 from receiver.refusals import Refusals
 from receiver.settings import WebSettings, WorkerSettings, duration
 from receiver.signature import sign, verify_bearer, verify_signature
@@ -108,11 +110,10 @@ def keyring(data: bytes) -> None:
         try:
             pair = read(text)
         except ValueError as error:
-            told = str(error)
+            said = str(error)
         else:
-            assert len(pair.private_key) == 32
-            continue
-        assert len(text) < 12 or text not in told
+            said = repr(pair)
+        assert len(text) < 12 or text not in said
 
 
 @target
@@ -141,6 +142,7 @@ def stored(data: bytes) -> None:
     event = read_event("evt_1", parts, 0)
     if event is not None:
         json.dumps(event.as_json())
+        life_line(event)
         for status in STATUSES:
             Filter(status=status, type="a*", handler="b*").matches(event)
 
@@ -167,14 +169,22 @@ def settings(data: bytes) -> None:
 
 @target
 def cursor(data: bytes) -> None:
-    """A place in a list, or a `ValueError`."""
+    """A place in a list that is written as it was read, or a `ValueError`."""
     try:
         place, last = _read_cursor(_text(data))
     except ValueError:
         return
-    assert 0 <= place < 100
+    assert place >= 0
     assert last is not None
-    assert isinstance(last[1], float)
+    assert _read_cursor(_write_cursor(place, last)) == (place, last)
+
+
+@target
+def attempts(data: bytes) -> None:
+    """Whatever stands in Redis is numbers of a handler."""
+    counts = HandlerCounts.from_text(_text(data))
+    assert HandlerCounts.from_text(counts.to_text()) == counts
+    counts.percentile_ms(0.95)
 
 
 @target
@@ -195,11 +205,11 @@ def sources(data: bytes) -> None:
 
 @target
 def logs(data: bytes) -> None:
-    """One line a record, without control characters, whatever a value holds."""
-    text = data.decode("utf-8", "replace")
+    """One line a record, without control characters, whatever its name and values hold."""
+    name, _, value = data.decode("utf-8", "replace").partition("\n")
     for render in FORMATS.values():
-        line = render(0.0, "info", text, {"value": text})
-        assert len(line) < 20_000
+        line = render(0.0, "info", value, {name: value})
+        assert len(line) < 10_000
         assert not any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in line)
 
 

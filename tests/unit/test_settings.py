@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receiver.alerting import Alerting
 from receiver.durability import Durability
 from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
@@ -95,6 +96,11 @@ WORKER_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "base URL with a slash": ("HILOOP_BASE_URL", "https://api.example/", "base_url", "https://api.example"),
     "base URL with /v1/": ("HILOOP_BASE_URL", "https://api.example/v1/", "base_url", "https://api.example"),
     "base URL here": ("HILOOP_BASE_URL", "http://127.0.0.1:9000", "base_url", "http://127.0.0.1:9000"),
+    "alerts": ("HILOOP_ALERT_URL", "https://h/x", "alerts", Alerting(url="https://h/x")),
+    "alerts, off": ("HILOOP_ALERT_STALLED", "0", "alerts", Alerting(stalled=0.0)),
+    "alerts, waiting": ("HILOOP_ALERT_WAITING", "1h", "alerts", Alerting(waiting=3600.0)),
+    "alerts, rate": ("HILOOP_ALERT_EVERY", "10m", "alerts", Alerting(every=600.0)),
+    "alerts, check": ("HILOOP_ALERT_CHECK", "500ms", "alerts", Alerting(check=0.5)),
     "several modules": ("HILOOP_HANDLERS", "a, b.c ,_d", "handlers", ("a", "b.c", "_d")),
     "agent name": ("HILOOP_AGENT_NAME", "deploy-bot", "agent_name", "deploy-bot"),
     "keys": ("HILOOP_AGENT_KEYS", "YQ==,Yg==", "agent_keys", ("YQ==", "Yg==")),
@@ -265,6 +271,9 @@ def test_explicit_keys_need_no_api_key() -> None:
         {"REDIS_URL": "http://:canary@host"},
         {"REDIS_URL": "canary"},
         {"REDIS_URL": "redis+sentinel://:canary@host"},
+        {"HILOOP_ALERT_URL": "canary://canary"},
+        {"HILOOP_ALERT_URL": "https:///canary", "REDIS_URL": "x"},
+        {"HILOOP_ALERT_URL": "https://canary\u2100/", "REDIS_URL": "x"},
     ],
 )
 @pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
@@ -275,7 +284,11 @@ def test_errors_show_no_secret(kind: type[WebSettings | WorkerSettings], environ
 
 
 def test_reprs_show_no_secret() -> None:
-    secret = {"REDIS_URL": "redis://:canary@host/0", "HILOOP_AGENT_KEYS": "canary"}
+    secret = {
+        "REDIS_URL": "redis://:canary@host/0",
+        "HILOOP_AGENT_KEYS": "canary",
+        "HILOOP_ALERT_URL": "https://h/canary",
+    }
     for settings in (WebSettings.from_environment({**WEB, **secret}), WorkerSettings.from_environment(WORKER | secret)):
         assert "canary" not in repr(settings)
         assert API_KEY not in repr(settings)
