@@ -85,12 +85,9 @@ class Scripts:
         priority: str = "normal",
         window: int = 3600,
         body: bytes = b"{}",
-        max_pending: int = 1000,
-        traceparent: str = "",
-        delivery: str = "",
-        traceparent: str = "",
-        delivery: str = "",
         max_pending: int = 100_000,
+        traceparent: str = "",
+        delivery: str = "",
     ) -> list[int]:
         """Accept events in one batch; an event's job has its id."""
         metadata = json.dumps({"delivery": delivery} if delivery else {})
