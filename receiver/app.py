@@ -20,10 +20,12 @@ from starlette.types import Receive, Scope, Send
 
 from receiver.connections import connect_async
 from receiver.counts import Counts
+from receiver.door import Door
 from receiver.errors import QueueUnavailable
 from receiver.inbox import Inbox, RedisInbox
 from receiver.ingest import WebhookEndpoint
 from receiver.logs import set_up_logs
+from receiver.refusals import Refusals
 from receiver.settings import WebSettings
 from receiver.tracing import Tracing, start_tracing
 
@@ -41,6 +43,7 @@ class ReceiverApp(Starlette):
 
     webhook: WebhookEndpoint
     counts: Counts
+    door: Door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event (ASGI 3)."""
@@ -66,18 +69,22 @@ def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = No
 
     app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])
     app.counts = Counts(inbox.count)
-    app.webhook = WebhookEndpoint(settings, inbox, app.counts, tracing=tracing)
+    refusals = Refusals(app.counts, proxies=settings.proxies, limit=settings.max_refusals)
+    app.webhook = WebhookEndpoint(settings, inbox, refusals, tracing=tracing)
+    app.door = Door(settings, refusals)
     return app
 
 
 def open_inbox(settings: WebSettings) -> RedisInbox:
     """The inbox in the Redis that the settings name; connects when it is first used."""
     return RedisInbox(
-        connect_async(settings, timeout=ACCEPT_TIMEOUT),
+        connect_async(settings, timeout=ACCEPT_TIMEOUT, patience=settings.durability.patience),
         settings.layout,
-        timeout=ACCEPT_TIMEOUT,
+        timeout=ACCEPT_TIMEOUT + settings.durability.patience,
         dedup_window=settings.dedup_window,
         ordered=settings.ordered,
+        max_pending=settings.max_pending,
+        durability=settings.durability,
     )
 
 

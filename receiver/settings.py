@@ -15,11 +15,13 @@ from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from receiver.alerting import Alerting
+from receiver.durability import Durability
 from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
 from receiver.layout import Layout
 from receiver.lines import FORMATS
 from receiver.logs import parse_level
+from receiver.sentinels import SENTINEL_SCHEMES, SentinelAddress
 
 _Value = TypeVar("_Value")
 _UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -74,9 +76,9 @@ class Environment:
 class QueueSettings:
     """What both sides need to know: where Redis is, and how the queue is laid out.
 
-    ``redis_url``: ``redis://``, ``rediss://`` or ``unix://``. ``redis_verify_tls``: whether the certificate of a
-    ``rediss://`` server must be genuine. ``webhook_secrets``: HMAC secrets, each accepted. ``log_format``: text or
-    json. Times are in seconds.
+    ``redis_url``: ``redis://``, ``rediss://``, ``unix://`` or ``redis+sentinel://``. ``redis_verify_tls``: whether the
+    certificate of a server that speaks TLS must be genuine. ``webhook_secrets``: HMAC secrets, each accepted.
+    ``log_format``: text or json. Times are in seconds.
     """
 
     redis_url: str = field(repr=False, default="redis://127.0.0.1:6379/0")
@@ -105,8 +107,12 @@ class WebSettings(QueueSettings):
     """Settings of the web process.
 
     ``port``, ``host``: where it listens. ``processes``: how many web processes. ``webhook_tokens``: bearer tokens,
-    each accepted. ``max_body``: bytes. ``body_timeout``: seconds a body may take to arrive. ``dedup_window``:
-    seconds an event id is remembered. ``ordered``: whether events of one session wait for each other.
+    each accepted. ``max_body``, ``max_headers``: bytes of one request; ``max_bodies``: bytes of all bodies on their
+    way. ``body_timeout``, ``header_timeout``: seconds they may take to arrive. ``max_connections``, ``max_requests``:
+    how many at once, in each process. ``max_pending``: events that may wait for a worker. ``proxies``: routers in front
+    that add to `X-Forwarded-For`, None if that is not known. ``max_refusals``: requests a minute that may be refused
+    before their sender is turned away. ``dedup_window``: seconds an event id is remembered. ``ordered``: whether events
+    of one session wait for each other. ``durability``: where an event is before it is acknowledged.
     """
 
     host: str = "0.0.0.0"  # noqa: S104  # platforms route to the container's address
@@ -115,16 +121,26 @@ class WebSettings(QueueSettings):
     webhook_tokens: tuple[bytes, ...] = field(repr=False, default=())
     max_body: int = 1024 * 1024
     body_timeout: float = 10.0
+    max_headers: int = 16 * 1024
+    header_timeout: float = 10.0
+    max_connections: int = 1000
+    max_requests: int = 500
+    max_bodies: int = 64 * 1024 * 1024
+    max_pending: int = 100_000
+    proxies: int | None = None
+    max_refusals: int = 60
     dedup_window: float = 7 * 86400.0
     ordered: bool = True
+    durability: Durability = Durability.MEMORY
 
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> Self:
         """Read the settings. Raises `ConfigurationError` that names every wrong one."""
         env = Environment(values)
+        default = cls()
         settings = cls(
             **_queue_settings(env),
-            host=env.get("HOST", cls().host, str),
+            host=env.get("HOST", default.host, str),
             port=env.get("PORT", 8000, _whole(1, 65535)),
             processes=env.get("WEB_CONCURRENCY", 1, _whole(1, 64)),
             webhook_tokens=env.require(
@@ -135,8 +151,17 @@ class WebSettings(QueueSettings):
             ),
             max_body=env.get("HILOOP_MAX_BODY", 1024 * 1024, _whole(1024, 64 * 1024 * 1024)),
             body_timeout=env.get("HILOOP_BODY_TIMEOUT", 10.0, _seconds(0.1, 300)),
+            max_headers=env.get("HILOOP_MAX_HEADERS", default.max_headers, _whole(1024, 1024 * 1024)),
+            header_timeout=env.get("HILOOP_HEADER_TIMEOUT", default.header_timeout, _seconds(0.1, 300)),
+            max_connections=env.get("HILOOP_MAX_CONNECTIONS", default.max_connections, _whole(1, 100_000)),
+            max_requests=env.get("HILOOP_MAX_REQUESTS", default.max_requests, _whole(1, 100_000)),
+            max_bodies=env.get("HILOOP_MAX_BODIES", default.max_bodies, _bytes(64 * 1024)),
+            max_pending=env.get("HILOOP_MAX_PENDING", default.max_pending, _whole(1, 100_000_000)),
+            proxies=env.get("HILOOP_PROXIES", default.proxies, _whole(0, 16)),
+            max_refusals=env.get("HILOOP_MAX_REFUSALS", default.max_refusals, _whole(1, 1_000_000)),
             dedup_window=env.get("HILOOP_DEDUP_WINDOW", 7 * 86400.0, _seconds(1, 366 * 86400)),
             ordered=env.get("HILOOP_ORDER", True, _choice({"session": True, "none": False})),
+            durability=env.get("HILOOP_DURABILITY", Durability.MEMORY, _choice({one.value: one for one in Durability})),
         )
         env.done()
         return settings
@@ -322,8 +347,10 @@ def _secrets(text: str) -> tuple[bytes, ...]:
 
 
 def _redis_url(text: str) -> str:
-    if urlsplit(text).scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError("must start with redis://, rediss:// or unix://")
+    scheme = text.partition("://")[0].lower()
+    if scheme not in {"redis", "rediss", "unix", *SENTINEL_SCHEMES}:
+        raise ValueError("must start with redis://, rediss://, unix:// or redis+sentinel://")
+    SentinelAddress.from_url(text)
     return text
 
 

@@ -85,12 +85,13 @@ class Scripts:
         priority: str = "normal",
         window: int = 3600,
         body: bytes = b"{}",
+        max_pending: int = 1000,
         traceparent: str = "",
         delivery: str = "",
     ) -> list[int]:
         """Accept events in one batch; an event's job has its id."""
         metadata = json.dumps({"delivery": delivery} if delivery else {})
-        arguments: list[Any] = [window]
+        arguments: list[Any] = [window, max_pending]
         queue = LAYOUT.queue_for(priority)
         for event in events:
             arguments += [event, event, lane, queue, body, signature(body), "response.created", metadata, traceparent]

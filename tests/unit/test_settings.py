@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver.alerting import Alerting
+from receiver.durability import Durability
 from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
 from receiver.settings import QueueSettings, WebSettings, WorkerSettings, duration
@@ -29,6 +30,7 @@ def test_the_least_that_a_web_process_needs() -> None:
     assert settings.webhook_secrets == (b"whsec-canary",)
     assert (settings.port, settings.processes, settings.max_body, settings.dedup_window) == (8000, 1, 2**20, 604800)
     assert settings.ordered
+    assert settings.durability is Durability.MEMORY
     assert settings.redis_verify_tls
 
 
@@ -51,6 +53,9 @@ WEB_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "TLS, upper case": ("HILOOP_REDIS_TLS", "VERIFY", "redis_verify_tls", True),
     "rediss": ("REDIS_URL", "rediss://:p@h:6380", "redis_url", "rediss://:p@h:6380"),
     "unix": ("REDIS_URL", "unix:///tmp/redis.sock", "redis_url", "unix:///tmp/redis.sock"),
+    "Sentinels": ("REDIS_URL", "redis+sentinel://a,b:1/m/0", "redis_url", "redis+sentinel://a,b:1/m/0"),
+    "durable on disk": ("HILOOP_DURABILITY", "disk", "durability", Durability.DISK),
+    "durable on a replica": ("HILOOP_DURABILITY", "Replica", "durability", Durability.REPLICA),
     "blanks around": ("PORT", " 5000 ", "port", 5000),
     "blank means not set": ("PORT", "  ", "port", 8000),
     "lowest port": ("PORT", "1", "port", 1),
@@ -66,6 +71,16 @@ WEB_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "body timeout": ("HILOOP_BODY_TIMEOUT", "500ms", "body_timeout", 0.5),
     "body": ("HILOOP_MAX_BODY", "2048", "max_body", 2048),
     "host": ("HOST", "127.0.0.1", "host", "127.0.0.1"),
+    "headers": ("HILOOP_MAX_HEADERS", "8192", "max_headers", 8192),
+    "header timeout": ("HILOOP_HEADER_TIMEOUT", "500ms", "header_timeout", 0.5),
+    "connections": ("HILOOP_MAX_CONNECTIONS", "50", "max_connections", 50),
+    "requests": ("HILOOP_MAX_REQUESTS", "20", "max_requests", 20),
+    "bodies": ("HILOOP_MAX_BODIES", "8mb", "max_bodies", 8 * 1024 * 1024),
+    "pending": ("HILOOP_MAX_PENDING", "10", "max_pending", 10),
+    "routers are not known": ("HILOOP_PROXIES", "", "proxies", None),
+    "no router": ("HILOOP_PROXIES", "0", "proxies", 0),
+    "two routers": ("HILOOP_PROXIES", "2", "proxies", 2),
+    "refusals": ("HILOOP_MAX_REFUSALS", "5", "max_refusals", 5),
 }
 
 
@@ -129,6 +144,8 @@ WRONG_WEB = [
     ("REDIS_URL", ""),
     ("REDIS_URL", "localhost:6379"),
     ("REDIS_URL", "http://localhost"),
+    ("REDIS_URL", "redis+sentinel://localhost"),
+    ("REDIS_URL", "redis+sentinel://localhost/mymaster?timeout=1"),
     ("HILOOP_REDIS_TLS", "off"),
     ("HILOOP_QUEUE", "a:b"),
     ("HILOOP_QUEUE", "-a"),
@@ -156,6 +173,16 @@ WRONG_WEB = [
     ("HILOOP_DEDUP_WINDOW", "0s"),
     ("HILOOP_DEDUP_WINDOW", "400d"),
     ("HILOOP_ORDER", "maybe"),
+    ("HILOOP_MAX_HEADERS", "100"),
+    ("HILOOP_HEADER_TIMEOUT", "0"),
+    ("HILOOP_MAX_CONNECTIONS", "0"),
+    ("HILOOP_MAX_REQUESTS", "0"),
+    ("HILOOP_MAX_BODIES", "1kb"),
+    ("HILOOP_MAX_PENDING", "0"),
+    ("HILOOP_PROXIES", "-1"),
+    ("HILOOP_PROXIES", "yes"),
+    ("HILOOP_MAX_REFUSALS", "0"),
+    ("HILOOP_DURABILITY", "fsync"),
 ]
 WRONG_WORKER = [
     ("REDIS_URL", ""),
@@ -241,6 +268,7 @@ def test_explicit_keys_need_no_api_key() -> None:
         {"HILOOP_ALERT_URL": "canary://canary"},
         {"HILOOP_ALERT_URL": "https:///canary", "REDIS_URL": "x"},
         {"HILOOP_ALERT_URL": "https://canary\u2100/", "REDIS_URL": "x"},
+        {"REDIS_URL": "redis+sentinel://:canary@host"},
     ],
 )
 @pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
