@@ -78,12 +78,13 @@ def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = No
 def open_inbox(settings: WebSettings) -> RedisInbox:
     """The inbox in the Redis that the settings name; connects when it is first used."""
     return RedisInbox(
-        connect_async(settings, timeout=ACCEPT_TIMEOUT),
+        connect_async(settings, timeout=ACCEPT_TIMEOUT, patience=settings.durability.patience),
         settings.layout,
-        timeout=ACCEPT_TIMEOUT,
+        timeout=ACCEPT_TIMEOUT + settings.durability.patience,
         dedup_window=settings.dedup_window,
         ordered=settings.ordered,
         max_pending=settings.max_pending,
+        durability=settings.durability,
     )
 
 

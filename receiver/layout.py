@@ -4,8 +4,8 @@ Keys under ``rq:`` are RQ 3.0's own layout, so that its command line and dashboa
 ``hiloop:`` are ours. Rule 1: no other module spells a key. Rule 2: Lua scripts get these names from `lua_names`.
 Rule 3: nothing under any key is plaintext, a secret, or the text of an exception.
 
-Written by accept (A), advance (V), heartbeat (H), replay and discard (R), tally (T), reconcile (C), listen (L), and for
-what web processes count, count (W):
+Written by accept (A), advance (V), heartbeat (H), replay and discard (R), tally (T), reconcile (C), listen (L),
+doctor (D), and for what web processes count, count (W):
 
     rq:queues                     set     AH   queue keys                                    stays
     rq:queue:<queue>              list    AVH  jobs that may run now; a list a priority      when empty
@@ -42,6 +42,7 @@ what web processes count, count (W):
     hiloop:<queue>:asked:<event>  string  C    redelivery was asked for, not to ask twice    after 10 minutes
     hiloop:<queue>:platform       hash    C    what the platform told when it was last asked stays
     hiloop:<queue>:listened:<agent> string L  creation of the newest delivery it took in     after 30 days
+    hiloop:<queue>:probe          string  D    whether Redis confirms what is written       after 10 s
     hiloop:<queue>:wake:<worker>  channel AVH  wakes a worker
 """
 

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
+from receiver.durability import Durability
 from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
 from receiver.layout import Layout
 from receiver.lines import FORMATS
 from receiver.logs import parse_level
+from receiver.sentinels import SENTINEL_SCHEMES, SentinelAddress
 
 _Value = TypeVar("_Value")
 _UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -72,9 +74,9 @@ class Environment:
 class QueueSettings:
     """What both sides need to know: where Redis is, and how the queue is laid out.
 
-    ``redis_url``: ``redis://``, ``rediss://`` or ``unix://``. ``redis_verify_tls``: whether the certificate of a
-    ``rediss://`` server must be genuine. ``webhook_secrets``: HMAC secrets, each accepted. ``log_format``: text or
-    json. Times are in seconds.
+    ``redis_url``: ``redis://``, ``rediss://``, ``unix://`` or ``redis+sentinel://``. ``redis_verify_tls``: whether the
+    certificate of a server that speaks TLS must be genuine. ``webhook_secrets``: HMAC secrets, each accepted.
+    ``log_format``: text or json. Times are in seconds.
     """
 
     redis_url: str = field(repr=False, default="redis://127.0.0.1:6379/0")
@@ -108,7 +110,7 @@ class WebSettings(QueueSettings):
     how many at once, in each process. ``max_pending``: events that may wait for a worker. ``proxies``: routers in front
     that add to `X-Forwarded-For`, None if that is not known. ``max_refusals``: requests a minute that may be refused
     before their sender is turned away. ``dedup_window``: seconds an event id is remembered. ``ordered``: whether events
-    of one session wait for each other.
+    of one session wait for each other. ``durability``: where an event is before it is acknowledged.
     """
 
     host: str = "0.0.0.0"  # noqa: S104  # platforms route to the container's address
@@ -127,6 +129,7 @@ class WebSettings(QueueSettings):
     max_refusals: int = 60
     dedup_window: float = 7 * 86400.0
     ordered: bool = True
+    durability: Durability = Durability.MEMORY
 
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> Self:
@@ -156,6 +159,7 @@ class WebSettings(QueueSettings):
             max_refusals=env.get("HILOOP_MAX_REFUSALS", default.max_refusals, _whole(1, 1_000_000)),
             dedup_window=env.get("HILOOP_DEDUP_WINDOW", 7 * 86400.0, _seconds(1, 366 * 86400)),
             ordered=env.get("HILOOP_ORDER", True, _choice({"session": True, "none": False})),
+            durability=env.get("HILOOP_DURABILITY", Durability.MEMORY, _choice({one.value: one for one in Durability})),
         )
         env.done()
         return settings
@@ -327,8 +331,10 @@ def _secrets(text: str) -> tuple[bytes, ...]:
 
 
 def _redis_url(text: str) -> str:
-    if urlsplit(text).scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError("must start with redis://, rediss:// or unix://")
+    scheme = text.partition("://")[0].lower()
+    if scheme not in {"redis", "rediss", "unix", *SENTINEL_SCHEMES}:
+        raise ValueError("must start with redis://, rediss://, unix:// or redis+sentinel://")
+    SentinelAddress.from_url(text)
     return text
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from typing import Any, Final
+from types import FrameType
+from typing import Any, Final, NoReturn
 
 import uvicorn
 
+from receiver.demands import check_redis
 from receiver.door import KEEP_ALIVE_SECONDS, GuardedProtocol
 from receiver.errors import ConfigurationError
 from receiver.logs import set_up_logs
@@ -37,13 +40,25 @@ def server_options(settings: WebSettings) -> dict[str, Any]:
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT. Several processes share one port; each sets itself up from the environment."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         settings = WebSettings.from_environment(os.environ)
+        set_up_logs(settings.log_level, settings.log_format)
+        check_redis(settings, settings.durability)
     except ConfigurationError as error:
         sys.stderr.write(f"Error: {error}\nHint: settings are environment variables; the README lists them all.\n")
         sys.exit(_USAGE)
-    set_up_logs(settings.log_level, settings.log_format)
     uvicorn.run("receiver.app:from_environment", factory=True, workers=settings.processes, **server_options(settings))
+
+
+def _end(_signum: int, _frame: FrameType | None) -> NoReturn:
+    """End with 0 when told to stop, as workers do: to a supervisor anything else is a failure.
+
+    uvicorn finishes what is under way, then raises the signal again, which would end this process with -15. So would
+    one more SIGTERM, which platforms send, while the interpreter comes to its end.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(0)
 
 
 if __name__ == "__main__":

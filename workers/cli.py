@@ -26,6 +26,7 @@ _ELSEWHERE: Final = {
     "status": ("workers.commands.status", "status"),
     "keys": ("workers.commands.keys", "keys"),
     "handlers": ("workers.commands.handlers", "handlers"),
+    "init": ("workers.commands.init", "init"),
     "sign": ("workers.commands.signatures", "sign"),
     "verify": ("workers.commands.signatures", "verify"),
 }

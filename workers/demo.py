@@ -7,30 +7,22 @@ SDK page shows; and follows every event from the logs of the two processes.
 from __future__ import annotations
 
 import json
-import os
 import queue
 import re
-import secrets
 import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import datetime
 from types import FrameType
 from typing import Any, Final
 
-import httpx
 from rich.console import Console
 from rich.markup import escape
 
 from receiver.client import HiloopClient
-from receiver.embedded import EmbeddedRedis, free_port
-from receiver.guard import Guard
 from receiver.sandbox.harness import LocalHiloop
 from workers.demo_messages import EXAMPLES, Example
+from workers.local import LocalReceiver
 from workers.registry import RESPONSE_TYPE
 
 _PATIENCE: Final = 14.0  # seconds in which `--once` must be through
@@ -63,41 +55,17 @@ class _Demo:
         self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.story = _Story(console)
         started = time.monotonic()
-        token, secret, web_port = secrets.token_hex(8), secrets.token_hex(16), free_port()
-        redis = stack.enter_context(EmbeddedRedis())
         rules = [rule for example in EXAMPLES for rule in example.rules] if auto else []
-        self.hiloop = stack.enter_context(
-            LocalHiloop(
-                webhook_url=f"http://127.0.0.1:{web_port}/webhooks/hiloop",
-                token=token,
-                secret=secret,
-                auto=rules,
-                port=port,
+        self.hiloop = stack.enter_context(LocalHiloop(auto=rules, port=port))
+        stack.enter_context(
+            LocalReceiver(
+                self.hiloop,
+                handlers="workers.demo_handlers",
+                agent=EXAMPLES[0].agent,
+                settings={"HILOOP_LOG_FORMAT": "json"},
+                read=self.lines.put,
             )
         )
-        # Settings of a real receiver that stand in the user's environment must not reach the demo's.
-        elsewhere = {
-            name: value for name, value in os.environ.items() if not name.startswith(("HILOOP_", "WORKER_", "WEB_"))
-        }
-        environment = {
-            **elsewhere,
-            "REDIS_URL": redis.url,
-            "HOST": "127.0.0.1",
-            "PORT": str(web_port),
-            "HILOOP_WEBHOOK_TOKEN": token,
-            "HILOOP_WEBHOOK_SECRET": secret,
-            "HILOOP_LOG_LEVEL": "info",
-            "HILOOP_LOG_FORMAT": "json",
-        }
-        stack.enter_context(self._process("web", environment))
-        worker = {
-            "HILOOP_API_KEY": self.hiloop.api_key,
-            "HILOOP_BASE_URL": self.hiloop.url,
-            "HILOOP_AGENT_NAME": EXAMPLES[0].agent,
-            "HILOOP_HANDLERS": "workers.demo_handlers",
-        }
-        stack.enter_context(self._process("worker", {**environment, **worker}))
-        _wait_until_ready(web_port)
         console.print(
             f"[bold]hiloop-receiver[/] [dim]Redis, Hiloop, web and worker run after[/] "
             f"{time.monotonic() - started:.1f} s [dim](all on this machine)[/]\n"
@@ -128,33 +96,6 @@ class _Demo:
             client.send_message(session.id, components=example.components)
         hint = "the human answers by itself" if self.auto and example.rules else example.to_do
         self.console.print(f"  [cyan]{example.agent:<12}[/] {escape(example.title)} [dim]— {hint}[/]")
-
-    @contextmanager
-    def _process(self, command: str, environment: dict[str, str]) -> Iterator[None]:
-        process = subprocess.Popen(  # noqa: S603  # this package's own command line
-            [sys.executable, "-m", "workers.cli", command],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # Ctrl-C reaches this process, which stops them in order
-        )
-        guard = Guard(process.pid)
-        reader = threading.Thread(target=self._read, args=(process,), daemon=True)
-        reader.start()
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(10)
-            guard.release()
-            reader.join(1)
-
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None  # noqa: S101  # it was started with a pipe
-        with process.stdout:
-            for line in process.stdout:
-                self.lines.put(line.rstrip("\n"))
 
 
 class _Story:
@@ -216,14 +157,3 @@ class _Story:
 
 def _unix_time(values: dict[str, Any]) -> float:
     return datetime.fromisoformat(values["time"]).timestamp()
-
-
-def _wait_until_ready(port: int) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == httpx.codes.OK:
-                return
-        except httpx.TransportError:
-            time.sleep(0.02)
-    raise TimeoutError("the web process did not start")

@@ -22,6 +22,7 @@ from receiver.client import AsyncHiloopClient, HiloopError, NotFound, WebhookDel
 from receiver.client.profile_v1 import PAYLOAD
 from receiver.client.retries import is_transient
 from receiver.connections import connect_async
+from receiver.demands import check_redis
 from receiver.settings import WebSettings
 
 # Seconds between two looks at the list: at first, and where nothing comes for a while.
@@ -188,6 +189,7 @@ async def listening(
     """A listener over the queue that ``environment`` sets up. Raises `ConfigurationError`."""
     token = secrets.token_urlsafe()
     settings = WebSettings.from_environment({**environment, "HILOOP_WEBHOOK_TOKEN": token})
+    await asyncio.to_thread(check_redis, settings, settings.durability)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     connection = connect_async(settings, timeout=ACCEPT_TIMEOUT)
     inbox = open_inbox(settings)

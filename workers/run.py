@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from receiver.connections import connect
+from receiver.demands import check_redis
 from receiver.envelope import has_aes
 from receiver.errors import ConfigurationError
 from receiver.keyring import KeyPair, Keyring
@@ -105,8 +106,12 @@ def background_tasks(settings: WorkerSettings) -> list[BackgroundTask]:
 
 
 def run_worker(settings: WorkerSettings) -> NoReturn:
-    """Run a worker until it is told to stop, then end this process: 0 if nothing was left in flight."""
+    """Run a worker until it is told to stop, then end this process: 0 if nothing was left in flight.
+
+    Raises `ConfigurationError` for what cannot work.
+    """
     handlers = import_handlers(settings)
+    check_redis(settings)
     tracing = start_tracing(os.environ, "worker", settings.queue)
     worker = make_worker(settings, handlers, tracing)
     tasks = background_tasks(settings)

@@ -65,6 +65,10 @@ class Wakeup:
         except (RedisError, OSError):
             self._unsubscribe()
 
+    def renew(self) -> None:
+        """Subscribe anew, since Redis may have moved: a server that was demoted or cut off keeps silent."""
+        self._unsubscribe()
+
     def close(self) -> None:
         """Give everything back."""
         if self._watches_signals:

@@ -47,7 +47,8 @@ MAX_CRASHES: Final = 4
 RELEASE_SECONDS: Final = 2.0
 # Attempts and latencies are written so often; those since then are lost to the numbers when a worker is killed.
 TALLY_SECONDS: Final = 1.0
-_LONGEST_PAUSE: Final = 2.0
+# A failover takes seconds; a worker is not to add any.
+_LONGEST_PAUSE: Final = 0.5
 
 MakeDispatcher = Callable[[Callable[[Closing], None], str], Dispatcher]
 
@@ -291,6 +292,7 @@ class HiloopWorker(BaseWorker):
                 # The text of an error may quote its arguments; its type says enough.
                 logger.warning("redis is not available, waiting", error=type(error).__name__)
             self._pause = min(_LONGEST_PAUSE, self._pause * 2 or 0.05)
+            self._wakeup.renew()
             return None
         if self._pause:
             logger.info("redis is available again")

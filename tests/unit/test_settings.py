@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receiver.durability import Durability
 from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
 from receiver.settings import QueueSettings, WebSettings, WorkerSettings, duration
@@ -28,6 +29,7 @@ def test_the_least_that_a_web_process_needs() -> None:
     assert settings.webhook_secrets == (b"whsec-canary",)
     assert (settings.port, settings.processes, settings.max_body, settings.dedup_window) == (8000, 1, 2**20, 604800)
     assert settings.ordered
+    assert settings.durability is Durability.MEMORY
     assert settings.redis_verify_tls
 
 
@@ -50,6 +52,9 @@ WEB_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "TLS, upper case": ("HILOOP_REDIS_TLS", "VERIFY", "redis_verify_tls", True),
     "rediss": ("REDIS_URL", "rediss://:p@h:6380", "redis_url", "rediss://:p@h:6380"),
     "unix": ("REDIS_URL", "unix:///tmp/redis.sock", "redis_url", "unix:///tmp/redis.sock"),
+    "Sentinels": ("REDIS_URL", "redis+sentinel://a,b:1/m/0", "redis_url", "redis+sentinel://a,b:1/m/0"),
+    "durable on disk": ("HILOOP_DURABILITY", "disk", "durability", Durability.DISK),
+    "durable on a replica": ("HILOOP_DURABILITY", "Replica", "durability", Durability.REPLICA),
     "blanks around": ("PORT", " 5000 ", "port", 5000),
     "blank means not set": ("PORT", "  ", "port", 8000),
     "lowest port": ("PORT", "1", "port", 1),
@@ -133,6 +138,8 @@ WRONG_WEB = [
     ("REDIS_URL", ""),
     ("REDIS_URL", "localhost:6379"),
     ("REDIS_URL", "http://localhost"),
+    ("REDIS_URL", "redis+sentinel://localhost"),
+    ("REDIS_URL", "redis+sentinel://localhost/mymaster?timeout=1"),
     ("HILOOP_REDIS_TLS", "off"),
     ("HILOOP_QUEUE", "a:b"),
     ("HILOOP_QUEUE", "-a"),
@@ -169,6 +176,7 @@ WRONG_WEB = [
     ("HILOOP_PROXIES", "-1"),
     ("HILOOP_PROXIES", "yes"),
     ("HILOOP_MAX_REFUSALS", "0"),
+    ("HILOOP_DURABILITY", "fsync"),
 ]
 WRONG_WORKER = [
     ("REDIS_URL", ""),
@@ -251,6 +259,7 @@ def test_explicit_keys_need_no_api_key() -> None:
         {"HILOOP_API_KEY": "hlp_prov_canary"},
         {"REDIS_URL": "http://:canary@host"},
         {"REDIS_URL": "canary"},
+        {"REDIS_URL": "redis+sentinel://:canary@host"},
     ],
 )
 @pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
