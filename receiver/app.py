@@ -1,4 +1,4 @@
-"""The web application: the webhook endpoint and two health checks.
+"""The web application: the webhook endpoint, two health checks and, where it is wanted, `/metrics`.
 
 Never imports `receiver.envelope`, `receiver.keyring`, `receiver.client`, `workers`, PyNaCl or user code: a web
 process that is broken into gives ciphertext and metadata only. An import contract and a test watch over that.
@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from receiver.connections import connect_async
+from receiver.connections import connect, connect_async
 from receiver.counts import Counts
 from receiver.door import Door
 from receiver.errors import QueueUnavailable
@@ -28,6 +28,9 @@ from receiver.logs import set_up_logs
 from receiver.refusals import Refusals
 from receiver.settings import WebSettings
 from receiver.tracing import Tracing, start_tracing
+
+if TYPE_CHECKING:
+    from receiver.metrics import Metrics
 
 WEBHOOK_PATH: Final = "/webhooks/hiloop"
 ACCEPT_TIMEOUT: Final = 2.0
@@ -44,6 +47,7 @@ class ReceiverApp(Starlette):
     webhook: WebhookEndpoint
     counts: Counts
     door: Door
+    metrics: Metrics | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event (ASGI 3)."""
@@ -68,6 +72,13 @@ def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = No
         return JSONResponse({"status": "ready"})
 
     app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])
+    if settings.metrics_tokens:
+        from receiver.metrics import Metrics
+
+        app.metrics = Metrics(
+            connect(settings, timeout=ACCEPT_TIMEOUT, retries=0), settings.layout, settings.metrics_tokens
+        )
+        app.add_route("/metrics", app.metrics.answer)
     app.counts = Counts(inbox.count)
     refusals = Refusals(app.counts, proxies=settings.proxies, limit=settings.max_refusals)
     app.webhook = WebhookEndpoint(settings, inbox, refusals, tracing=tracing)
@@ -101,6 +112,8 @@ def from_environment() -> ReceiverApp:
         yield
         await app.counts.close()
         await inbox.close()
+        if app.metrics is not None:
+            app.metrics.close()
         if tracing is not None:
             await asyncio.to_thread(tracing.stop)
 

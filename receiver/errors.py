@@ -95,21 +95,22 @@ class InvalidEvent(RequestError):
 class Unauthorized(RequestError):
     """Bearer token or signature is missing, malformed or wrong; the sender is deliberately not told which.
 
-    ``what``: `bad_token` or `bad_signature`, for those who run the receiver.
+    Those who run the receiver are: ``reason`` is one of `reasons`.
     """
 
     status = 401
     code = "unauthorized"
     headers = ((b"www-authenticate", b"Bearer"),)
+    reasons = ("bad_token", "bad_signature")
 
-    def __init__(self, message: str, what: str) -> None:
+    def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
-        self._what = what
+        self._reason = reason
 
     @property
     def reason(self) -> str:
         """See `RequestError.reason`."""
-        return self._what
+        return self._reason
 
 
 class MethodNotAllowed(RequestError):

@@ -5,7 +5,7 @@ Keys under ``rq:`` are RQ 3.0's own layout, so that its command line and dashboa
 Rule 3: nothing under any key is plaintext, a secret, or the text of an exception.
 
 Written by accept (A), advance (V), heartbeat (H), replay and discard (R), tally (T), reconcile (C), listen (L),
-doctor (D), and for what web processes count, count (W):
+doctor (D), the alerter (E), and for what web processes count, count (W):
 
     rq:queues                     set     AH   queue keys                                    stays
     rq:queue:<queue>              list    AVH  jobs that may run now; a list a priority      when empty
@@ -39,6 +39,8 @@ doctor (D), and for what web processes count, count (W):
     hiloop:<queue>:dead_bytes     string  VHR  the sum of these                              stays
     hiloop:<queue>:dead_reasons   hash    VHR  reason → how many dead letters have it        stays
     hiloop:<queue>:reconciler     string  C    the worker that compares; with a lease        after its lease
+    hiloop:<queue>:alerter        string  E    the worker that raises alerts; with a lease   after its lease
+    hiloop:<queue>:alerts         hash    E    who was told what; when anything last moved   stays
     hiloop:<queue>:asked:<event>  string  C    redelivery was asked for, not to ask twice    after 10 minutes
     hiloop:<queue>:platform       hash    C    what the platform told when it was last asked stays
     hiloop:<queue>:listened:<agent> string L  creation of the newest delivery it took in     after 30 days
@@ -93,6 +95,12 @@ COUNTERS: Final = {
     "milliseconds": "from POST to handled, summed over all handled events",
     "asked_again": "redeliveries that reconciling has asked for",
 }
+
+# Why an event became a dead letter.
+DEAD_REASONS: Final = (
+    "handler_error", "timeout", "no_handler", "unknown_key", "bad_envelope", "bad_ciphertext", "bad_event",
+    "unverifiable", "worker_lost", "stopped", "not_an_event", "internal_error",
+)  # fmt: skip
 
 # The one function that a job may name, and the `data` of every job of ours in RQ's JSON serializer: function by
 # dotted name, no instance, no arguments. A worker runs nothing else. The event itself is in fields of its own.

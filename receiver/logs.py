@@ -44,12 +44,12 @@ def parse_level(text: str) -> int:
     return int(getattr(logging, name))
 
 
-def set_up_logs(level: int, layout: str) -> None:
-    """Send all logs of this process from ``level`` on to standard output, as platforms expect.
+def set_up_logs(level: int, layout: str, stream: BinaryIO | None = None) -> None:
+    """Send all logs of this process from ``level`` on to ``stream``, else to standard output, as platforms expect.
 
     ``layout``: one of `receiver.lines.FORMATS`.
     """
-    output = _Output(sys.stdout.buffer, FORMATS[layout])
+    output = _Output(stream or sys.stdout.buffer, FORMATS[layout])
     structlog.configure(
         processors=[output.line],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -1,4 +1,4 @@
-"""Refused requests: logged without flooding the log, and counted against who sent them."""
+"""Refused requests: counted, logged without flooding the log, and held against who sent them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from receiver.counts import Counts
 from receiver.errors import RequestError, TooManyRefusals
@@ -15,13 +15,13 @@ from receiver.sources import Sources, source_of
 
 logger = get_logger()
 
-# Lines of one kind in a while; of the others only the number is told, at its end.
+# Lines of one code in a while; of the others only the number is told, at its end.
 LINES: Final = 20
 WHILE_SECONDS: Final = 10.0
 
 
 class Refusals:
-    """What one web process has refused. Used on its event loop only; ``counts`` takes the totals by reason.
+    """What one web process has refused. Used on its event loop only.
 
     ``proxies``: how many routers are in front, None if that is not known: then senders cannot be told apart, and none
     is turned away, since that would hit the platform as well. ``limit``: refusals a minute and sender. ``seconds``: how
@@ -56,25 +56,24 @@ class Refusals:
         """Count a refusal, and log it unless many of its kind were logged already."""
         if source is not None and error.is_suspect:
             self._sources.refused(source, time.monotonic())
-        self._count(error.reason, status=error.status, code=error.code)
+        self._count(error.reason, error.code, error.status)
 
     def note_disconnect(self) -> None:
         """Count a request whose sender went away before it was complete."""
-        self._count("disconnected", code="disconnected")
+        self._count("disconnected", "sender_went_away")
 
-    def _count(self, reason: str, **told: Any) -> None:
+    def _count(self, reason: str, code: str, status: int | None = None) -> None:
         self._counts.add("refused")
         self._counts.add(f"refused:{reason}")
-        kind = told["code"]
-        self._lines[kind] += 1
-        if self._lines[kind] <= LINES:
-            logger.info("refused", **told)
+        self._lines[code] += 1
+        if self._lines[code] <= LINES:
+            logger.info("refused", status=status, code=code)
         if self._summary is None:
             self._summary = asyncio.get_running_loop().call_later(self._seconds, self._summarise)
 
     def _summarise(self) -> None:
-        for kind, number in self._lines.items():
+        for code, number in self._lines.items():
             if number > LINES:
-                logger.warning("refused more of the kind", code=kind, more=number - LINES, seconds=self._seconds)
+                logger.warning("refused", code=code, more=number - LINES, seconds=self._seconds)
         self._lines.clear()
         self._summary = None

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
+from receiver.alerting import Alerting
 from receiver.durability import Durability
 from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
@@ -105,18 +107,20 @@ class WebSettings(QueueSettings):
     """Settings of the web process.
 
     ``port``, ``host``: where it listens. ``processes``: how many web processes. ``webhook_tokens``: bearer tokens,
-    each accepted. ``max_body``, ``max_headers``: bytes of one request; ``max_bodies``: bytes of all bodies on their
-    way. ``body_timeout``, ``header_timeout``: seconds they may take to arrive. ``max_connections``, ``max_requests``:
-    how many at once, in each process. ``max_pending``: events that may wait for a worker. ``proxies``: routers in front
-    that add to `X-Forwarded-For`, None if that is not known. ``max_refusals``: requests a minute that may be refused
-    before their sender is turned away. ``dedup_window``: seconds an event id is remembered. ``ordered``: whether events
-    of one session wait for each other. ``durability``: where an event is before it is acknowledged.
+    each accepted. ``metrics_tokens``: those who have one may read `/metrics`; without any there is no such page.
+    ``max_body``, ``max_headers``: bytes of one request; ``max_bodies``: bytes of all bodies on their way.
+    ``body_timeout``, ``header_timeout``: seconds they may take to arrive. ``max_connections``, ``max_requests``:
+    how many at once, in each process. ``max_pending``: events that may wait for a worker. ``proxies``: routers in
+    front that add to `X-Forwarded-For`, None if that is not known. ``max_refusals``: requests a minute that may be
+    refused before their sender is turned away. ``dedup_window``: seconds an event id is remembered. ``ordered``:
+    whether events of one session wait for each other. ``durability``: where an event is before it is acknowledged.
     """
 
     host: str = "0.0.0.0"  # noqa: S104  # platforms route to the container's address
     port: int = 8000
     processes: int = 1
     webhook_tokens: tuple[bytes, ...] = field(repr=False, default=())
+    metrics_tokens: tuple[bytes, ...] = field(repr=False, default=())
     max_body: int = 1024 * 1024
     body_timeout: float = 10.0
     max_headers: int = 16 * 1024
@@ -147,6 +151,7 @@ class WebSettings(QueueSettings):
                 _secrets,
                 "use the bearer token shown under Admin > Webhooks (several, separated by commas, while you rotate)",
             ),
+            metrics_tokens=env.get("HILOOP_METRICS_TOKEN", (), _secrets),
             max_body=env.get("HILOOP_MAX_BODY", 1024 * 1024, _whole(1024, 64 * 1024 * 1024)),
             body_timeout=env.get("HILOOP_BODY_TIMEOUT", 10.0, _seconds(0.1, 300)),
             max_headers=env.get("HILOOP_MAX_HEADERS", default.max_headers, _whole(1024, 1024 * 1024)),
@@ -174,8 +179,8 @@ class WorkerSettings(QueueSettings):
     at once. ``retries``: tries after the first one. ``retry_base``, ``retry_max``: seconds, of the exponential
     backoff. ``timeout``: seconds a handler may take. ``grace``: seconds running handlers get at a stop. ``lease``:
     seconds after which a silent worker's events are taken over. ``keeping``: what stays of events that are done with.
-    ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none. ``webhooks``: ids of the
-    webhooks that lead to this receiver; empty where the agent has no others.
+    ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none. ``alerts``: what is told to
+    people. ``webhooks``: ids of the webhooks that lead to this receiver; empty where the agent has no others.
     """
 
     api_key: str = field(repr=False, default="")
@@ -192,6 +197,7 @@ class WorkerSettings(QueueSettings):
     lease: float = 30.0
     keeping: Keeping = field(default_factory=Keeping)
     reconcile: float = 300.0
+    alerts: Alerting = field(default_factory=Alerting)
     webhooks: tuple[str, ...] = ()
 
     @classmethod
@@ -220,6 +226,7 @@ class WorkerSettings(QueueSettings):
             lease=env.get("HILOOP_LEASE", default.lease, _seconds(1, 3600)),
             keeping=_keeping(env),
             reconcile=env.get("HILOOP_RECONCILE", default.reconcile, _or_none(_seconds(1, 86400))),
+            alerts=_alerting(env),
             webhooks=env.get("HILOOP_WEBHOOK_ID", default.webhooks, _list),
         )
         if not settings.api_key and not settings.agent_keys and "HILOOP_API_KEY" not in _named(env.problems):
@@ -272,6 +279,18 @@ def _keeping(env: Environment) -> Keeping:
         handled=int(env.get("HILOOP_KEEP_HANDLED", float(default.handled), _or_none(kept))),
         handled_max=env.get("HILOOP_KEEP_HANDLED_MAX", default.handled_max, _whole(1, 10_000_000)),
         bodies=env.get("HILOOP_KEEP_EVENTS", default.bodies, _choice({"failed": False, "all": True})),
+    )
+
+
+def _alerting(env: Environment) -> Alerting:
+    default = Alerting()
+    long = _or_none(_seconds(0.1, 7 * 86400))
+    return Alerting(
+        url=env.get("HILOOP_ALERT_URL", "", _web_address),
+        waiting=env.get("HILOOP_ALERT_WAITING", default.waiting, long),
+        stalled=env.get("HILOOP_ALERT_STALLED", default.stalled, long),
+        every=env.get("HILOOP_ALERT_EVERY", default.every, _seconds(0.1, 7 * 86400)),
+        check=env.get("HILOOP_ALERT_CHECK", default.check, _seconds(0.05, 3600)),
     )
 
 
@@ -344,6 +363,14 @@ def _base_url(text: str) -> str:
     if not parts.hostname or (parts.scheme != "https" and not (local and parts.scheme == "http")):
         raise ValueError("must be an https:// address (http:// only on this machine)")
     return text.rstrip("/").removesuffix("/v1")
+
+
+def _web_address(text: str) -> str:
+    with suppress(ValueError):  # its own may quote the address, which holds a token
+        parts = urlsplit(text)
+        if parts.scheme in {"http", "https"} and parts.hostname:
+            return text
+    raise ValueError("must be an https:// or http:// address")
 
 
 def _queue_name(text: str) -> str:

@@ -1,8 +1,8 @@
 """Traces with OpenTelemetry: one a webhook, through the queue, to each attempt of each handler.
 
-Off, and not even imported, unless OpenTelemetry's own environment variables name where to send traces. Spans hold ids,
-names and outcomes, after the semantic conventions of messaging; of errors the type only; never a payload. A trace
-begins where a request has been verified, so that a stranger can neither begin nor choose one.
+Off, and not even imported here, unless OpenTelemetry's own environment variables name where to send traces. Spans
+hold ids, names and outcomes, after the semantic conventions of messaging; of errors the type only; never a payload. A
+trace begins where a request has been verified, so that a stranger can neither begin nor choose one.
 """
 
 from __future__ import annotations

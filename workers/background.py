@@ -31,7 +31,7 @@ _EXTEND: Final = (
 class BackgroundTask(threading.Thread, ABC):
     """Does its work at once, then every ``interval`` seconds until `stop`, whenever no other worker is at it.
 
-    ``connection`` is of this thread alone. ``lease`` is the key by which workers keep each other off.
+    ``connection`` may be shared by all tasks. ``lease`` is the key by which workers keep each other off.
     """
 
     def __init__(self, name: str, connection: redis.Redis, *, lease: str, interval: float) -> None:

@@ -84,6 +84,7 @@ class Listener:
         self._redis = connection
         self._bookmark = bookmark
         self._webhooks = frozenset(webhooks)
+        self.is_empty = False  # whether there was no delivery at all at the start
         self._begin = self._reached = BEFORE_ALL
         self._seen: dict[str, datetime] = {}
 
@@ -94,6 +95,7 @@ class Listener:
         Raises `HiloopError` where the platform cannot be asked, or tells no bodies; and `redis.RedisError`.
         """
         newest = (await self._client.list_webhook_deliveries(limit=1)).items
+        self.is_empty = not newest
         if newest:
             await self._fetch(newest[0].id)
         begin = since or await self._last()
@@ -193,11 +195,13 @@ async def listening(
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     connection = connect_async(settings, timeout=ACCEPT_TIMEOUT)
     inbox = open_inbox(settings)
-    transport = httpx.ASGITransport(create_app(settings, inbox))
+    app = create_app(settings, inbox)
+    transport = httpx.ASGITransport(app)
     bookmark = settings.layout.own(f"listened:{client.caller.name}")
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://receiver", headers=headers) as receiver:
             yield Listener(client, receiver, connection, bookmark, webhooks=webhooks)
     finally:
+        await app.counts.close()
         await inbox.close()
         await connection.aclose()

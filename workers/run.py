@@ -19,6 +19,8 @@ from receiver.places import describe
 from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
 from receiver.tracing import Tracing, start_tracing
+from workers.alerter import Alerter
+from workers.alerts import alert_handlers
 from workers.background import BackgroundTask
 from workers.claims import Closing
 from workers.clients import Clients
@@ -29,6 +31,8 @@ from workers.worker import HiloopWorker
 
 # A command to Redis that hangs longer than this is given up, and asked about again.
 REDIS_TIMEOUT = 5.0
+# What a round of a background task may still take at a stop.
+STOP_SECONDS = 1.0
 
 
 def keyring_of(settings: WorkerSettings) -> Keyring:
@@ -98,10 +102,13 @@ def make_worker(settings: WorkerSettings, handlers: Registry, tracing: Tracing |
 
 
 def background_tasks(settings: WorkerSettings) -> list[BackgroundTask]:
-    """What the settings want done beside the events. Comparing with the platform needs an API key."""
+    """What the settings and handlers want done beside the events. Comparing with the platform needs an API key."""
     tasks: list[BackgroundTask] = []
+    connection = connect(settings, timeout=REDIS_TIMEOUT)
     if settings.api_key and settings.reconcile:
-        tasks.append(Reconciler(settings, connect(settings, timeout=REDIS_TIMEOUT), list(keyring_of(settings))))
+        tasks.append(Reconciler(settings, connection, list(keyring_of(settings))))
+    if settings.alerts.url or alert_handlers.functions:
+        tasks.append(Alerter(settings, connection, alert_handlers.functions))
     return tasks
 
 
@@ -120,6 +127,9 @@ def run_worker(settings: WorkerSettings) -> NoReturn:
     done = worker.work()
     for task in tasks:
         task.stop()
+    for task in tasks:
+        # One that ends in the middle of a round would keep its lease, and the others from the task.
+        task.join(STOP_SECONDS)
     if tracing is not None:
         tracing.stop()
     logging.shutdown()

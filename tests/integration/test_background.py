@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import redis
+from structlog.typing import EventDict
 
 from receiver.embedded import EmbeddedRedis
 from receiver.errors import HiloopError
@@ -95,13 +96,11 @@ def test_a_lease_that_was_lost_is_left_to_its_owner(tasks: list[Task], redis_cli
 
 
 @pytest.mark.parametrize("error", [HiloopError("canary"), redis.ConnectionError("canary"), ValueError("canary")])
-def test_what_goes_wrong_ends_the_round_only(
-    tasks: list[Task], error: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_goes_wrong_ends_the_round_only(tasks: list[Task], error: Exception, logged: list[EventDict]) -> None:
     task = tasks[0]
     task.raises = error
     task.gate.set()
     task.start()
     wait_until(lambda: task.rounds > 2, what="it goes on")
-    assert caplog.records
-    assert "canary" not in caplog.text
+    assert logged
+    assert "canary" not in str(logged)

@@ -12,6 +12,7 @@ from rq.utils import now
 from structlog.typing import EventDict
 
 from receiver.embedded import EmbeddedRedis
+from receiver.ledger import Ledger
 from receiver.settings import WorkerSettings
 from tests.support.scripts import LAYOUT, Scripts
 from tests.support.wire import API_KEY, SECRET
@@ -111,3 +112,43 @@ def test_a_worker_that_can_take_nothing_sleeps(worker: HiloopWorker, monkeypatch
         worker._wait()
     assert min(waits) > 0.1, waits
     worker._held.clear()
+
+
+def test_a_report_whose_answer_was_lost_is_counted_once(worker: HiloopWorker, redis_client: redis.Redis) -> None:
+    ledger = Ledger(redis_client, LAYOUT)
+    tally, real = worker._loop.dispatcher.tally, worker._tell
+
+    def lost(**arguments: Any) -> Any:
+        real(**arguments)
+        raise redis.ConnectionError("canary")
+
+    worker._tell = lost
+    for _ in range(3):  # the answer is lost again and again, and meanwhile there is more to tell
+        tally.note_attempt("h", "done", 1.0, retried=False)
+        tally.note_handled(5.0)
+        worker._report_tally()
+    assert ledger.handlers()["h"].attempts == 1
+    worker._tell = real
+    worker._report_tally()
+    assert ledger.handlers()["h"].attempts == 3
+    assert ledger.counters()["milliseconds"] == 15
+    assert redis_client.hget(f"rq:worker:{worker.name}", "successful_job_count") == b"3"
+
+
+def test_what_was_done_is_told_about_once_a_second_and_at_the_stop(
+    worker: HiloopWorker, redis_client: redis.Redis
+) -> None:
+    told: list[Any] = []
+    real = worker._tell
+
+    def noted(**arguments: Any) -> Any:
+        told.append(arguments["args"])
+        return real(**arguments)
+
+    worker._tell, worker._tally_due = noted, 0.0
+    for _ in range(20):
+        worker._loop.dispatcher.tally.note_attempt("h", "done", 1.0, retried=False)
+        worker._turn()
+    assert len(told) <= 2, "20 attempts were as many reports"
+    worker._say_goodbye()
+    assert Ledger(redis_client, LAYOUT).handlers()["h"].attempts == 20

@@ -85,9 +85,9 @@ class Scripts:
         priority: str = "normal",
         window: int = 3600,
         body: bytes = b"{}",
+        max_pending: int = 1000,
         traceparent: str = "",
         delivery: str = "",
-        max_pending: int = 1000,
     ) -> list[int]:
         """Accept events in one batch; an event's job has its id."""
         metadata = json.dumps({"delivery": delivery} if delivery else {})

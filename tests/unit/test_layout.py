@@ -18,7 +18,7 @@ from receiver.events import PRIORITIES
 from receiver.layout import JOB_DATA, JOB_FIELDS, JOB_FUNCTION, Layout, event_id, job_id
 from receiver.scripts import load_script
 
-NO_SCRIPT = {"C", "D", "L"}  # reconcile, doctor and listen write theirs without one
+NO_SCRIPT = {"C", "D", "E", "L"}  # reconcile, doctor, the alerter and listen write theirs without one
 SCRIPTS = [
     ("receiver", "accept"),
     ("receiver", "read"),

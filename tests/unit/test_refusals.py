@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from receiver.counts import Counts
 from receiver.errors import InvalidEvent, RequestError, TooManyRefusals, Unauthorized
@@ -19,17 +19,17 @@ PEER = ("192.0.2.1", 4711)
 def run(
     scenario: Callable[[Refusals], None], *, proxies: int | None = 0, limit: int = 3, wait: float = 0
 ) -> MemoryInbox:
-    """Run a scenario on an event loop; where its counts went."""
-    inbox = MemoryInbox()
+    """Run a scenario on an event loop."""
 
-    async def main() -> None:
+    async def main() -> MemoryInbox:
+        inbox = MemoryInbox()
         counts = Counts(inbox.count)
-        scenario(Refusals(counts, proxies=proxies, limit=limit, seconds=0.01))
+        scenario(Refusals(counts, proxies=proxies, limit=3, seconds=0.01))
         await asyncio.sleep(wait)
         await counts.close()
+        return inbox
 
-    asyncio.run(main())
-    return inbox
+    return asyncio.run(main())
 
 
 def note(refusals: Refusals, error: RequestError, times: int) -> None:
@@ -38,20 +38,17 @@ def note(refusals: Refusals, error: RequestError, times: int) -> None:
         refusals.note(error, refusals.source(PEER))
 
 
-def test_the_first_are_logged_and_of_the_others_the_number() -> None:
-    with capture_logs() as lines:
-        inbox = run(lambda refusals: note(refusals, Unauthorized("", "bad_token"), LINES + 7), wait=0.1)
-    line = {"event": "refused", "log_level": "info", "status": 401, "code": "unauthorized"}
-    assert lines[:-1] == [line] * LINES
-    told = {"code": "unauthorized", "more": 7, "seconds": 0.01}
-    assert lines[-1] == {"event": "refused more of the kind", "log_level": "warning", **told}
+def test_the_first_are_logged_and_of_the_others_the_number(logged: list[EventDict]) -> None:
+    inbox = run(lambda refusals: note(refusals, Unauthorized("", "bad_token"), LINES + 7), wait=0.1)
+    assert logged[:-1] == [{"log_level": "info", "event": "refused", "status": 401, "code": "unauthorized"}] * LINES
+    summary = {"log_level": "warning", "event": "refused", "code": "unauthorized", "more": 7, "seconds": 0.01}
+    assert logged[-1] == summary
     assert inbox.counted == {"refused": LINES + 7, "refused:bad_token": LINES + 7}
 
 
-def test_nothing_is_told_of_none() -> None:
-    with capture_logs() as lines:
-        run(lambda refusals: note(refusals, Unauthorized("", "bad_token"), 2), wait=0.1)
-    assert [line["log_level"] for line in lines] == ["info", "info"]
+def test_nothing_is_told_of_none(logged: list[EventDict]) -> None:
+    run(lambda refusals: note(refusals, Unauthorized("", "bad_token"), 2), wait=0.1)
+    assert [line["log_level"] for line in logged] == ["info", "info"]
 
 
 def test_a_sender_over_its_limit_is_turned_away() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receiver.alerting import Alerting
 from receiver.durability import Durability
 from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
@@ -61,6 +62,8 @@ WEB_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "highest port": ("PORT", "65535", "port", 65535),
     "several tokens": ("HILOOP_WEBHOOK_TOKEN", "token-one, token-two,", "webhook_tokens", (b"token-one", b"token-two")),
     "several secrets": ("HILOOP_WEBHOOK_SECRET", "secret-1,secret-2", "webhook_secrets", (b"secret-1", b"secret-2")),
+    "no metrics": ("HILOOP_METRICS_TOKEN", "", "metrics_tokens", ()),
+    "metrics": ("HILOOP_METRICS_TOKEN", "scraper-1,scraper-2", "metrics_tokens", (b"scraper-1", b"scraper-2")),
     "a secret outside ASCII": ("HILOOP_WEBHOOK_SECRET", "geheimnis-ü", "webhook_secrets", ("geheimnis-ü".encode(),)),
     "processes": ("WEB_CONCURRENCY", "4", "processes", 4),
     "queue": ("HILOOP_QUEUE", "my-queue_2", "queue", "my-queue_2"),
@@ -93,6 +96,11 @@ WORKER_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "base URL with a slash": ("HILOOP_BASE_URL", "https://api.example/", "base_url", "https://api.example"),
     "base URL with /v1/": ("HILOOP_BASE_URL", "https://api.example/v1/", "base_url", "https://api.example"),
     "base URL here": ("HILOOP_BASE_URL", "http://127.0.0.1:9000", "base_url", "http://127.0.0.1:9000"),
+    "alerts": ("HILOOP_ALERT_URL", "https://h/x", "alerts", Alerting(url="https://h/x")),
+    "alerts, off": ("HILOOP_ALERT_STALLED", "0", "alerts", Alerting(stalled=0.0)),
+    "alerts, waiting": ("HILOOP_ALERT_WAITING", "1h", "alerts", Alerting(waiting=3600.0)),
+    "alerts, rate": ("HILOOP_ALERT_EVERY", "10m", "alerts", Alerting(every=600.0)),
+    "alerts, check": ("HILOOP_ALERT_CHECK", "500ms", "alerts", Alerting(check=0.5)),
     "several modules": ("HILOOP_HANDLERS", "a, b.c ,_d", "handlers", ("a", "b.c", "_d")),
     "agent name": ("HILOOP_AGENT_NAME", "deploy-bot", "agent_name", "deploy-bot"),
     "keys": ("HILOOP_AGENT_KEYS", "YQ==,Yg==", "agent_keys", ("YQ==", "Yg==")),
@@ -150,6 +158,8 @@ WRONG_WEB = [
     ("HILOOP_WEBHOOK_SECRET", "long-enough,short"),
     ("HILOOP_WEBHOOK_TOKEN", ""),
     ("HILOOP_WEBHOOK_TOKEN", "short"),
+    ("HILOOP_METRICS_TOKEN", "short"),
+    ("HILOOP_METRICS_TOKEN", ","),
     ("PORT", "0"),
     ("PORT", "65536"),
     ("PORT", "http"),
@@ -255,11 +265,15 @@ def test_explicit_keys_need_no_api_key() -> None:
     [
         {"HILOOP_WEBHOOK_SECRET": "canary"},
         {"HILOOP_WEBHOOK_TOKEN": "canary"},
+        {"HILOOP_METRICS_TOKEN": "canary"},
         {"HILOOP_API_KEY": "hlp_canary"},
         {"HILOOP_API_KEY": "hlp_prov_canary"},
         {"REDIS_URL": "http://:canary@host"},
         {"REDIS_URL": "canary"},
         {"REDIS_URL": "redis+sentinel://:canary@host"},
+        {"HILOOP_ALERT_URL": "canary://canary"},
+        {"HILOOP_ALERT_URL": "https:///canary", "REDIS_URL": "x"},
+        {"HILOOP_ALERT_URL": "https://canary\u2100/", "REDIS_URL": "x"},
     ],
 )
 @pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
@@ -270,7 +284,11 @@ def test_errors_show_no_secret(kind: type[WebSettings | WorkerSettings], environ
 
 
 def test_reprs_show_no_secret() -> None:
-    secret = {"REDIS_URL": "redis://:canary@host/0", "HILOOP_AGENT_KEYS": "canary"}
+    secret = {
+        "REDIS_URL": "redis://:canary@host/0",
+        "HILOOP_AGENT_KEYS": "canary",
+        "HILOOP_ALERT_URL": "https://h/canary",
+    }
     for settings in (WebSettings.from_environment({**WEB, **secret}), WorkerSettings.from_environment(WORKER | secret)):
         assert "canary" not in repr(settings)
         assert API_KEY not in repr(settings)

@@ -21,6 +21,9 @@ FORBIDDEN = [
     "receiver.sandbox",
     "receiver.testing",
     "rq",
+    "prometheus_client",  # only where metrics are wanted
+    "receiver.metrics",
+    "receiver.ledger",
 ]
 
 # Builds the application as uvicorn does, and has it refuse a request: lazy imports would show.

@@ -74,7 +74,7 @@ webhook_option = click.option(
     multiple=True,
     metavar="ID",
     envvar="HILOOP_WEBHOOK_ID",
-    callback=lambda _context, _option, given: tuple(part for one in given for part in one.split(",") if part),
+    callback=lambda _context, _option, given: tuple(part for one in given for part in one.replace(",", " ").split()),
     help="Only deliveries to this webhook, where an agent has several.  [env: HILOOP_WEBHOOK_ID]",
 )
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from receiver.client import AsyncHiloopClient
 from receiver.embedded import EmbeddedRedis
 from receiver.exits import FAILED, Failure
 from receiver.guard import Guard
+from receiver.logs import set_up_logs
 from receiver.settings import WorkerSettings
 from workers.commands.edge import PATIENCE, Moment, agent_option, explained, named, output_option, webhook_option
 from workers.commands.output import cell, console, print_json
@@ -66,6 +68,8 @@ def listen(*, agent: str | None, webhooks: tuple[str, ...], since: datetime | No
             click.echo("REDIS_URL is not set: a Redis of this command's own serves, and ends with it.", err=True)
         if worker:
             WorkerSettings.from_environment(environment)  # all that is wrong is told before anything runs
+        # What the web application would log of each event stands in our own lines.
+        set_up_logs(logging.WARNING, "text", sys.stderr.buffer)
         with suppress(KeyboardInterrupt, asyncio.CancelledError):
             asyncio.run(_run(environment, webhooks, since, worker=worker, as_json=output == "json"))
     click.echo("Stopped.", err=True)
@@ -88,6 +92,8 @@ async def _run(
         listener = await enter(listening(client, environment, webhooks=webhooks))
         begin = await listener.start(since)
         click.echo(_greeting(client, begin), err=True)
+        if listener.is_empty:
+            click.echo("There are no deliveries yet; Hiloop makes them for webhooks (Admin > Webhooks).", err=True)
         try:
             async with asyncio.TaskGroup() as group:
                 if worker:
