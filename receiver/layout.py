@@ -55,6 +55,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -115,6 +116,7 @@ MAX_LANE_CHARS: Final = 256
 _REFUSED_BY_RQ: Final = frozenset(".:")
 _ESCAPED: Final = "x--"
 _ESCAPES: Final = {"-": "--", ".": "-d", ":": "-c"}
+_ESCAPE: Final = re.compile("-.?", re.DOTALL)
 
 
 def job_id(event_id: str) -> str:
@@ -131,13 +133,8 @@ def event_id(job: str) -> str:
     """The event id behind a job id: the inverse of `job_id`."""
     if not job.startswith(_ESCAPED):
         return job
-    decoded, rest = "", job.removeprefix(_ESCAPED)
     unescape = {escape: char for char, escape in _ESCAPES.items()}
-    while rest:
-        width = 2 if rest[0] == "-" else 1
-        decoded += unescape.get(rest[:width], rest[:width])
-        rest = rest[width:]
-    return decoded
+    return _ESCAPE.sub(lambda match: unescape.get(match[0], match[0]), job.removeprefix(_ESCAPED))
 
 
 def lane_of(session_id: str) -> str:

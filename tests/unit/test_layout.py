@@ -67,6 +67,10 @@ def test_any_job_id_can_be_read(job: str) -> None:
     event_id(job)
 
 
+def test_a_long_job_id_is_read_in_no_time() -> None:
+    assert event_id("x--" + "-d" * 1_000_000) == "." * 1_000_000
+
+
 def test_queues_are_in_order_of_priority() -> None:
     layout = Layout("q")
     assert layout.queues == ("q-critical", "q-high", "q", "q-low")
