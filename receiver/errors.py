@@ -17,6 +17,9 @@
     │   ├── BadEnvelope
     │   └── BadCiphertext
     ├── Unverifiable             a queued event whose signature no secret of this worker verifies
+    ├── OrderError               what the dashboard wants workers to do, and cannot be
+    │   ├── InvalidOrder         not of the shape that orders have
+    │   └── TooManyOrders        too many wait already
     ├── HandlerControl           what a handler raises to say how to go on
     │   ├── RetryLater
     │   └── Discard
@@ -165,6 +168,18 @@ class Unverifiable(ReceiverError):
     """A queued event whose signature no secret of this worker verifies: its secret is gone, or it is forged."""
 
     reason = "unverifiable"
+
+
+class OrderError(ReceiverError):
+    """An order to the workers that cannot be."""
+
+
+class InvalidOrder(OrderError):
+    """It does not have the shape of an order; the message names the part, never its value."""
+
+
+class TooManyOrders(OrderError):
+    """So many orders wait that no more are taken."""
 
 
 class HandlerControl(ReceiverError):

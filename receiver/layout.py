@@ -4,8 +4,8 @@ Keys under ``rq:`` are RQ 3.0's own layout, so that its command line and dashboa
 ``hiloop:`` are ours. Rule 1: no other module spells a key. Rule 2: Lua scripts get these names from `lua_names`.
 Rule 3: nothing under any key is plaintext, a secret, or the text of an exception.
 
-Written by accept (A), advance (V), heartbeat (H), replay and discard (R), tally (T), reconcile (C), and for what web
-processes count, count (W):
+Written by accept (A), advance (V), heartbeat (H), replay and discard (R), tally (T), and for what web processes count,
+count (W); without a script by reconcile and what else workers do beside events (C), and the dashboard (D):
 
     rq:queues                     set     AH   queue keys                                    stays
     rq:queue:<queue>              list    AVH  jobs that may run now; a list a priority      when empty
@@ -41,6 +41,14 @@ processes count, count (W):
     hiloop:<queue>:reconciler     string  C    the worker that compares; with a lease        after its lease
     hiloop:<queue>:asked:<event>  string  C    redelivery was asked for, not to ask twice    after 10 minutes
     hiloop:<queue>:platform       hash    C    what the platform told when it was last asked stays
+    hiloop:<queue>:deliveries     hash    C    agent → JSON: the platform's latest deliveries       after a day
+    hiloop:<queue>:catalog        hash    C    handler → JSON: what it matches               after an hour
+    hiloop:<queue>:cataloguer     string  C    the worker that notes these; with a lease     after its lease
+    hiloop:<queue>:orders         list    D    orders that wait for a worker, then at work   when carried out
+    hiloop:<queue>:order:<order>  hash    DC   an order and its progress (`receiver.orders`) after 7 days
+    hiloop:<queue>:orders_given   list    D    the latest 100 orders                         after 7 days
+    hiloop:<queue>:orderly        string  C    the worker that carries out; with a lease     after its lease
+    hiloop:<queue>:logins:<who>   string  D    tries to log in to the dashboard              after a minute
     hiloop:<queue>:wake:<worker>  channel AVH  wakes a worker
 """
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import redis
 
 from receiver.attempts import HandlerCounts
-from receiver.layout import Layout, job_id
+from receiver.layout import Layout, job_id, lane_of
 from receiver.stored import FIELDS, Filter, StoredEvent, read_event
 
 # Events that one call looks at, however few of them match.
@@ -253,6 +253,22 @@ class Ledger:
         """What reconciling has noted of the platform: ``at`` (Unix seconds), ``report`` and ``stats`` (JSON)."""
         raw = self._redis.hgetall(self._layout.own("platform"))
         return {name.decode(): value.decode("utf-8", "replace") for name, value in raw.items()}
+
+    def deliveries(self) -> dict[str, str]:
+        """By agent, the platform's latest deliveries as workers have noted them (JSON, see `receiver.noted`)."""
+        _, found = self._redis.hscan(self._layout.own("deliveries"), count=_MOST_FIELDS)
+        return {agent.decode("utf-8", "replace"): text.decode("utf-8", "replace") for agent, text in found.items()}
+
+    def catalog(self) -> dict[str, str]:
+        """What each handler matches, as workers have noted it (JSON, see `receiver.noted`)."""
+        _, found = self._redis.hscan(self._layout.own("catalog"), count=_MOST_FIELDS)
+        return {name.decode("utf-8", "replace"): text.decode("utf-8", "replace") for name, text in found.items()}
+
+    def lane(self, session: str, limit: int = 100) -> tuple[int, list[StoredEvent]]:
+        """How many events are in a session's lane, and the first ``limit`` of them; whose turn it is comes first."""
+        key = self._layout.own(f"lane:{lane_of(session)}")
+        jobs = [job.decode() for job in self._redis.lrange(key, 0, limit - 1)]
+        return self._redis.llen(key), [event for event in self._read(jobs) if event is not None]
 
     def _oldest_waiting(self, now: float) -> float | None:
         layout = self._layout

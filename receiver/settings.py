@@ -26,6 +26,8 @@ _SIZE: Final = re.compile(r"([0-9]{1,12})(kb|mb|gb|)", re.ASCII)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _MODULE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 MIN_SECRET_CHARS: Final = 8
+# Tokens of people are tried by strangers on a page.
+MIN_DASHBOARD_TOKEN_CHARS: Final = 16
 
 
 def duration(text: str) -> float:
@@ -102,6 +104,8 @@ class WebSettings(QueueSettings):
     ``port``, ``host``: where it listens. ``processes``: how many web processes. ``webhook_tokens``: bearer tokens,
     each accepted. ``max_body``: bytes. ``body_timeout``: seconds a body may take to arrive. ``dedup_window``:
     seconds an event id is remembered. ``ordered``: whether events of one session wait for each other.
+    ``dashboard_tokens``, ``dashboard_read_tokens``: what opens the dashboard, the latter without the right to order
+    anything; without any there is no dashboard.
     """
 
     host: str = "0.0.0.0"  # noqa: S104  # platforms route to the container's address
@@ -112,6 +116,13 @@ class WebSettings(QueueSettings):
     body_timeout: float = 10.0
     dedup_window: float = 7 * 86400.0
     ordered: bool = True
+    dashboard_tokens: tuple[bytes, ...] = field(repr=False, default=())
+    dashboard_read_tokens: tuple[bytes, ...] = field(repr=False, default=())
+
+    @property
+    def has_dashboard(self) -> bool:
+        """Whether anybody may open the dashboard."""
+        return bool(self.dashboard_tokens or self.dashboard_read_tokens)
 
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> Self:
@@ -132,7 +143,13 @@ class WebSettings(QueueSettings):
             body_timeout=env.get("HILOOP_BODY_TIMEOUT", 10.0, _seconds(0.1, 300)),
             dedup_window=env.get("HILOOP_DEDUP_WINDOW", 7 * 86400.0, _seconds(1, 366 * 86400)),
             ordered=env.get("HILOOP_ORDER", True, _choice({"session": True, "none": False})),
+            dashboard_tokens=env.get("HILOOP_DASHBOARD_TOKEN", (), _dashboard_tokens),
+            dashboard_read_tokens=env.get("HILOOP_DASHBOARD_READ_TOKEN", (), _dashboard_tokens),
         )
+        if set(settings.dashboard_tokens) & set(settings.dashboard_read_tokens):
+            env.problems.append(
+                "HILOOP_DASHBOARD_READ_TOKEN must differ from HILOOP_DASHBOARD_TOKEN, which may do more"
+            )
         env.done()
         return settings
 
@@ -296,6 +313,16 @@ def _secrets(text: str) -> tuple[bytes, ...]:
     if any(len(part) < MIN_SECRET_CHARS for part in parts):
         raise ValueError(f"has a part shorter than {MIN_SECRET_CHARS} characters, which can be guessed")
     return tuple(part.encode() for part in parts)
+
+
+def _dashboard_tokens(text: str) -> tuple[bytes, ...]:
+    tokens = _secrets(text)
+    if any(len(token) < MIN_DASHBOARD_TOKEN_CHARS for token in tokens):
+        raise ValueError(
+            f"has a part shorter than {MIN_DASHBOARD_TOKEN_CHARS} characters, which can be guessed; "
+            "`openssl rand -hex 24` makes a good one"
+        )
+    return tokens
 
 
 def _redis_url(text: str) -> str:

@@ -30,7 +30,7 @@ _EXTEND: Final = (
 class BackgroundTask(threading.Thread, ABC):
     """Does its work at once, then every ``interval`` seconds until `stop`, whenever no other worker is at it.
 
-    ``connection`` is of this thread alone. ``lease`` is the key by which workers keep each other off.
+    ``connection`` may be shared by threads. ``lease`` is the key by which workers keep each other off.
     """
 
     def __init__(self, name: str, connection: redis.Redis, *, lease: str, interval: float) -> None:
@@ -44,6 +44,10 @@ class BackgroundTask(threading.Thread, ABC):
     @abstractmethod
     def work(self) -> None:
         """One round. What it raises is logged by its type, never by its text, and ends the round only."""
+
+    def is_due(self) -> bool:
+        """Whether there is anything to do; asked before the lease is taken."""
+        return True
 
     def run(self) -> None:
         """Round after round."""
@@ -70,7 +74,7 @@ class BackgroundTask(threading.Thread, ABC):
         return bool(self._redis.eval(_EXTEND, 1, self._lease, self._owner, LEASE_MS))
 
     def _work_alone(self) -> None:
-        if not self._redis.set(self._lease, self._owner, nx=True, px=LEASE_MS):
+        if not self.is_due() or not self._redis.set(self._lease, self._owner, nx=True, px=LEASE_MS):
             return
         try:
             self.work()

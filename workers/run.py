@@ -17,9 +17,11 @@ from receiver.keyring import KeyPair, Keyring
 from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
 from workers.background import BackgroundTask
+from workers.catalog import Catalog
 from workers.claims import Closing
 from workers.clients import Clients
 from workers.dispatch import Dispatcher, describe
+from workers.orders import OrderTask
 from workers.reconciler import Reconciler
 from workers.registry import Registry, registry
 from workers.worker import HiloopWorker
@@ -94,18 +96,22 @@ def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
     return HiloopWorker(settings, connect(settings, timeout=REDIS_TIMEOUT, retries=0), make_dispatcher)
 
 
-def background_tasks(settings: WorkerSettings) -> list[BackgroundTask]:
+def background_tasks(settings: WorkerSettings, handlers: Registry) -> list[BackgroundTask]:
     """What the settings want done beside the events. Comparing with the platform needs an API key."""
-    tasks: list[BackgroundTask] = []
+    # One client for all: small plans of Redis have few connections.
+    connection = connect(settings, timeout=REDIS_TIMEOUT)
+    pairs = list(keyring_of(settings))
+    tasks: list[BackgroundTask] = [Catalog(settings, connection, handlers), OrderTask(settings, connection, pairs)]
     if settings.api_key and settings.reconcile:
-        tasks.append(Reconciler(settings, connect(settings, timeout=REDIS_TIMEOUT), list(keyring_of(settings))))
+        tasks.append(Reconciler(settings, connection, pairs))
     return tasks
 
 
 def run_worker(settings: WorkerSettings) -> NoReturn:
     """Run a worker until it is told to stop, then end this process: 0 if nothing was left in flight."""
-    worker = make_worker(settings, import_handlers(settings))
-    tasks = background_tasks(settings)
+    handlers = import_handlers(settings)
+    worker = make_worker(settings, handlers)
+    tasks = background_tasks(settings, handlers)
     for task in tasks:
         task.start()
     done = worker.work()

@@ -18,7 +18,7 @@ from receiver.events import PRIORITIES
 from receiver.layout import JOB_DATA, JOB_FIELDS, JOB_FUNCTION, Layout, event_id, job_id
 from receiver.scripts import load_script
 
-RECONCILE = "C"  # writes its keys without a script
+WITHOUT_SCRIPT = {"C", "D", "DC"}
 SCRIPTS = [
     ("receiver", "accept"),
     ("receiver", "count"),
@@ -85,7 +85,7 @@ def lua_constants() -> dict[str, str]:
 def documented_keys() -> set[str]:
     """The keys in the module's table that scripts write, without what differs from event to event."""
     lines = re.findall(r"^    (?:rq|hiloop):.*", module.__doc__ or "", re.MULTILINE)
-    names = [line.split()[0] for line in lines if line.split()[2] != RECONCILE]
+    names = [line.split()[0] for line in lines if line.split()[2] not in WITHOUT_SCRIPT]
     return {re.split(r"[<\[]", name.replace("hiloop:<queue>:", "hiloop:Q:"))[0] for name in names}
 
 

@@ -63,6 +63,15 @@ WEB_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "body timeout": ("HILOOP_BODY_TIMEOUT", "500ms", "body_timeout", 0.5),
     "body": ("HILOOP_MAX_BODY", "2048", "max_body", 2048),
     "host": ("HOST", "127.0.0.1", "host", "127.0.0.1"),
+    "dashboard": ("HILOOP_DASHBOARD_TOKEN", "token-of-the-dashboard", "dashboard_tokens", (b"token-of-the-dashboard",)),
+    "to look only": (
+        "HILOOP_DASHBOARD_READ_TOKEN",
+        f"{'a' * 16},{'b' * 16}",
+        "dashboard_read_tokens",
+        (b"a" * 16, b"b" * 16),
+    ),
+    "no dashboard": ("HILOOP_DASHBOARD_TOKEN", "", "has_dashboard", False),
+    "a dashboard to look only": ("HILOOP_DASHBOARD_READ_TOKEN", "a" * 16, "has_dashboard", True),
 }
 
 
@@ -106,6 +115,8 @@ WRONG_WEB = [
     ("HILOOP_WEBHOOK_SECRET", "long-enough,short"),
     ("HILOOP_WEBHOOK_TOKEN", ""),
     ("HILOOP_WEBHOOK_TOKEN", "short"),
+    ("HILOOP_DASHBOARD_TOKEN", "fifteen letters"),
+    ("HILOOP_DASHBOARD_READ_TOKEN", f"{'a' * 16},short-one"),
     ("PORT", "0"),
     ("PORT", "65536"),
     ("PORT", "http"),

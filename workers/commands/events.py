@@ -6,7 +6,6 @@ import functools
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import click
@@ -17,7 +16,7 @@ from receiver.life import life_line
 from receiver.stored import STATUSES, Filter, StoredEvent
 from workers.commands.edge import Moment, confirm, dry_run_option, explained, open_queue, output_option, yes_option
 from workers.commands.output import ago, counted, print_fields, print_json, print_rows, progress, size
-from workers.replay import Outcome, Replays
+from workers.replay import Outcome, Replays, handlers_named
 
 _SHOWN_FIRST: Final = 10
 
@@ -152,7 +151,7 @@ def replay(
     chosen = _choose(Ledger(connection, layout), replays, wanted, event_ids, limit, every=every)
     if not _announce("Replay", chosen, yes=yes, dry_run=dry_run, output=output):
         return
-    names = _handlers_named(chosen, wanted.handler)
+    names = handlers_named(chosen, wanted.handler)
     with progress("Replaying", len(chosen)) as watch:
         outcome = replays.run(chosen, reason=why, handlers=names, rate=rate, watch=watch)
     _tell(outcome, "put back into line", output)
@@ -216,12 +215,6 @@ def _announce(verb: str, chosen: list[StoredEvent], *, yes: bool, dry_run: bool,
     if not dry_run:
         confirm(f"{verb} {counted(len(chosen), 'event')}?", yes=yes)
     return not dry_run
-
-
-def _handlers_named(chosen: list[StoredEvent], pattern: str | None) -> list[str]:
-    if pattern is None:
-        return []
-    return sorted({one.name for event in chosen for one in event.handlers if fnmatchcase(one.name, pattern)})
 
 
 def _tell(outcome: Outcome, what: str, output: str) -> None:
