@@ -1,4 +1,4 @@
-"""Which handlers this worker has and what they match: for the command `handlers`, and noted in Redis for the dashboard."""
+"""Which handlers this worker has and what they match; noted in Redis for the dashboard."""
 
 from __future__ import annotations
 
