@@ -99,7 +99,7 @@ def nice(value: float) -> float:
 
 
 def _steps(values: Sequence[int], top: float, step: float) -> str:
-    path = []
+    path: list[str] = []
     for i, value in enumerate(values):
         x, y, right = _rounded(i * step, HEIGHT - value / top * HEIGHT, (i + 1) * step)
         path.append(f"{'L' if path else 'M'}{x} {y}H{right}")

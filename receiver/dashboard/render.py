@@ -43,7 +43,8 @@ class Templates:
             auto_reload=False,
         )
         env.globals.update(url=url, static=self._static, chart_width=WIDTH, chart_height=HEIGHT)
-        env.filters.update(ago=ago, at=at, seconds=age, size=size, number=number, ms=ms, percent=percent, word=word)
+        filters = (ago, at, size, number, ms, percent, plain, word)
+        env.filters.update({one.__name__: one for one in filters}, seconds=age)
         self._env = env
 
     def render(self, name: str, **values: Any) -> str:
@@ -125,9 +126,14 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{share * 100:.4g} %"
 
 
+def plain(value: str) -> str:
+    """A text from outside without what steers: no control characters, no turning of the direction of reading."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in value)
+
+
 def word(value: str) -> Markup:
     """A name from outside that may be long: it breaks after points and dashes rather than anywhere."""
-    text = str(escape("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in value)))
+    text = str(escape(plain(value)))
     for mark in (".", "_", "-"):
         text = text.replace(mark, f"{mark}<wbr>")
     return Markup(text)  # noqa: S704  # escaped in the line above, before the only markup is put in
