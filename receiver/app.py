@@ -1,4 +1,4 @@
-"""The web application: the webhook endpoint, two health checks, and the dashboard where it is switched on.
+"""The web application: the webhook endpoint, two health checks; where wanted, metrics and dashboard.
 
 Never imports `receiver.envelope`, `receiver.keyring`, `receiver.client`, `workers`, PyNaCl or user code: a web
 process that is broken into gives ciphertext and metadata only. An import contract and a test watch over that.
@@ -21,16 +21,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from receiver.connections import connect_async
+from receiver.connections import connect, connect_async
 from receiver.counts import Counts
+from receiver.door import Door
 from receiver.errors import QueueUnavailable
 from receiver.inbox import Inbox, RedisInbox
 from receiver.ingest import WebhookEndpoint
 from receiver.logs import set_up_logs
+from receiver.refusals import Refusals
 from receiver.settings import WebSettings
+from receiver.tracing import Tracing, start_tracing
 
 if TYPE_CHECKING:
     from receiver.dashboard.app import Dashboard
+    from receiver.metrics import Metrics
 
 WEBHOOK_PATH: Final = "/webhooks/hiloop"
 ACCEPT_TIMEOUT: Final = 2.0
@@ -46,6 +50,8 @@ class ReceiverApp(Starlette):
 
     webhook: WebhookEndpoint
     counts: Counts
+    door: Door
+    metrics: Metrics | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event (ASGI 3)."""
@@ -55,7 +61,7 @@ class ReceiverApp(Starlette):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
+def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = None) -> ReceiverApp:
     """The ASGI application over an inbox."""
 
     async def healthy(_request: Request) -> Response:
@@ -70,23 +76,40 @@ def create_app(settings: WebSettings, inbox: Inbox) -> ReceiverApp:
         return JSONResponse({"status": "ready"})
 
     app = ReceiverApp(routes=[Route("/healthz", healthy), Route("/readyz", ready)])
+    if settings.metrics_tokens:
+        from receiver.metrics import Metrics
+
+        app.metrics = Metrics(
+            connect(settings, timeout=ACCEPT_TIMEOUT, retries=0), settings.layout, settings.metrics_tokens
+        )
+        app.add_route("/metrics", app.metrics.answer)
     app.counts = Counts(inbox.count)
-    app.webhook = WebhookEndpoint(settings, inbox, app.counts)
+    refusals = Refusals(app.counts, proxies=settings.proxies, limit=settings.max_refusals)
+    app.webhook = WebhookEndpoint(settings, inbox, refusals, tracing=tracing)
+    app.door = Door(settings, refusals)
     return app
+
+
+def open_inbox(settings: WebSettings) -> RedisInbox:
+    """The inbox in the Redis that the settings name; connects when it is first used."""
+    return RedisInbox(
+        connect_async(settings, timeout=ACCEPT_TIMEOUT, patience=settings.durability.patience),
+        settings.layout,
+        timeout=ACCEPT_TIMEOUT + settings.durability.patience,
+        dedup_window=settings.dedup_window,
+        ordered=settings.ordered,
+        max_pending=settings.max_pending,
+        durability=settings.durability,
+    )
 
 
 def from_environment() -> ReceiverApp:
     """The application of one web process, set up from the environment; what uvicorn is told to load."""
     settings = WebSettings.from_environment(os.environ)
-    set_up_logs(settings.log_level)
-    inbox = RedisInbox(
-        connect_async(settings, timeout=ACCEPT_TIMEOUT),
-        settings.layout,
-        timeout=ACCEPT_TIMEOUT,
-        dedup_window=settings.dedup_window,
-        ordered=settings.ordered,
-    )
-    app = create_app(settings, inbox)
+    set_up_logs(settings.log_level, settings.log_format)
+    inbox = open_inbox(settings)
+    tracing = start_tracing(os.environ, "web", settings.queue)
+    app = create_app(settings, inbox, tracing)
     dashboard = _add_dashboard(app, settings) if settings.has_dashboard else None
 
     @asynccontextmanager
@@ -96,6 +119,10 @@ def from_environment() -> ReceiverApp:
         yield
         await app.counts.close()
         await inbox.close()
+        if app.metrics is not None:
+            app.metrics.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.stop)
 
     app.router.lifespan_context = lifespan
     return app

@@ -19,14 +19,14 @@ _LONGEST: Final = 20  # digits; more than a counter of ours can have
 class HandlerCounts:
     """What attempts of one handler came to.
 
-    ``outcomes`` by the names in `OUTCOMES`; ``retried``: attempts after which it is tried again; ``ms``: how long all
-    took together; ``buckets``: how many took at most the bound with the same index in `BOUNDS_MS`, and longer than the
-    one before.
+    ``outcomes`` by the names in `OUTCOMES`; ``retried``: attempts after which it is tried again; ``microseconds``: how
+    long all took together; ``buckets``: how many took at most the bound with the same index in `BOUNDS_MS`, and longer
+    than the one before.
     """
 
     outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
     retried: int = 0
-    ms: int = 0
+    microseconds: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * _BUCKETS)
 
     @property
@@ -42,7 +42,7 @@ class HandlerCounts:
     @property
     def mean_ms(self) -> float | None:
         """How long one took on average, or None if there was none."""
-        return self.ms / self.attempts if self.attempts else None
+        return self.microseconds / 1000 / self.attempts if self.attempts else None
 
     def percentile_ms(self, share: float) -> float | None:
         """The bound under which ``share`` (0 to 1) of the attempts stayed; None without attempts, infinite above all
@@ -59,7 +59,7 @@ class HandlerCounts:
         """Count one attempt."""
         self.outcomes[outcome] += 1
         self.retried += retried
-        self.ms += round(ms)
+        self.microseconds += round(ms * 1000)
         self.buckets[bisect_left(BOUNDS_MS, ms)] += 1
 
     def add(self, other: HandlerCounts) -> None:
@@ -67,12 +67,12 @@ class HandlerCounts:
         for name, number in other.outcomes.items():
             self.outcomes[name] += number
         self.retried += other.retried
-        self.ms += other.ms
+        self.microseconds += other.microseconds
         self.buckets = [one + more for one, more in zip(self.buckets, other.buckets, strict=True)]
 
     def to_text(self) -> str:
         """The numbers as Redis keeps them: in the order of the fields, with spaces, without zeros at the end."""
-        numbers = [*self.outcomes.values(), self.retried, self.ms, *self.buckets]
+        numbers = [*self.outcomes.values(), self.retried, self.microseconds, *self.buckets]
         while numbers and not numbers[-1]:
             numbers.pop()
         return " ".join(map(str, numbers))
@@ -83,8 +83,8 @@ class HandlerCounts:
         places = len(OUTCOMES) + 2 + _BUCKETS
         numbers = [_whole(part) for part in text[: places * _LONGEST].split(" ")[:places]]
         numbers += [0] * (places - len(numbers))
-        outcomes, (retried, ms), buckets = numbers[: len(OUTCOMES)], numbers[len(OUTCOMES) :][:2], numbers[-_BUCKETS:]
-        return cls(dict(zip(OUTCOMES, outcomes, strict=True)), retried, ms, buckets)
+        outcomes, (retried, took), buckets = numbers[: len(OUTCOMES)], numbers[len(OUTCOMES) :][:2], numbers[-_BUCKETS:]
+        return cls(dict(zip(OUTCOMES, outcomes, strict=True)), retried, took, buckets)
 
 
 def _whole(text: str) -> int:

@@ -11,6 +11,11 @@
     │   ├── PayloadTooLarge      413
     │   ├── UnsupportedMediaType 415
     │   ├── StaleEvent           422
+    │   ├── TooManyRefusals      429
+    │   ├── HeadersTooLarge      431
+    │   ├── TooManyConnections   503
+    │   ├── TooManyRequests      503
+    │   ├── TooManyPending       503
     │   └── QueueUnavailable     503
     ├── OpenError                an encrypted field that does not open
     │   ├── UnknownKey
@@ -37,7 +42,12 @@ No message of these errors contains a secret or a plaintext: they go to logs and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+Headers = tuple[tuple[bytes, bytes], ...]
+# What follows on the connection cannot be told from the rest of the refused request.
+_CLOSE: Headers = ((b"connection", b"close"),)
 
 
 class ReceiverError(Exception):
@@ -61,10 +71,15 @@ class LocalServerError(ReceiverError):
 
 
 class RequestError(ReceiverError):
-    """A webhook request that is refused; knows the HTTP status and the code it is answered with."""
+    """A webhook request that is refused; knows the HTTP status, the code and the headers it is answered with.
+
+    ``is_suspect``: whether nothing has shown yet that the platform sent it, so that it counts against its sender.
+    """
 
     status = 400
     code = "bad_request"
+    headers: Headers = ()
+    is_suspect = True
 
     @property
     def reason(self) -> str:
@@ -77,25 +92,28 @@ class InvalidEvent(RequestError):
 
     status = 400
     code = "invalid_event"
+    is_suspect = False
 
 
 class Unauthorized(RequestError):
     """Bearer token or signature is missing, malformed or wrong; the sender is deliberately not told which.
 
-    ``what``: `bad_token` or `bad_signature`, for those who run the receiver.
+    Those who run the receiver are: ``reason`` is one of `reasons`.
     """
 
     status = 401
     code = "unauthorized"
+    headers = ((b"www-authenticate", b"Bearer"),)
+    reasons = ("bad_token", "bad_signature")
 
-    def __init__(self, message: str, what: str) -> None:
+    def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
-        self._what = what
+        self._reason = reason
 
     @property
     def reason(self) -> str:
         """See `RequestError.reason`."""
-        return self._what
+        return self._reason
 
 
 class MethodNotAllowed(RequestError):
@@ -103,13 +121,15 @@ class MethodNotAllowed(RequestError):
 
     status = 405
     code = "method_not_allowed"
+    headers = ((b"allow", b"POST"),)
 
 
 class RequestTimeout(RequestError):
-    """The body did not arrive in time."""
+    """The headers or the body did not arrive in time."""
 
     status = 408
     code = "request_timeout"
+    headers = _CLOSE
 
 
 class PayloadTooLarge(RequestError):
@@ -117,6 +137,7 @@ class PayloadTooLarge(RequestError):
 
     status = 413
     code = "payload_too_large"
+    headers = _CLOSE
 
 
 class UnsupportedMediaType(RequestError):
@@ -131,6 +152,54 @@ class StaleEvent(RequestError):
 
     status = 422
     code = "stale_event"
+    is_suspect = False
+
+
+class TooManyRefusals(RequestError):
+    """So many requests of this sender were refused that none of its requests is looked at for a while."""
+
+    status = 429
+    code = "too_many_refusals"
+    is_suspect = False
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.headers = ((b"retry-after", b"%d" % math.ceil(retry_after)), *_CLOSE)
+
+
+class HeadersTooLarge(RequestError):
+    """The request line and the headers are larger than the limit."""
+
+    status = 431
+    code = "headers_too_large"
+    headers = _CLOSE
+
+
+class TooManyConnections(RequestError):
+    """All connections that are allowed at once are in use."""
+
+    status = 503
+    code = "too_many_connections"
+    headers = ((b"retry-after", b"5"), *_CLOSE)
+    is_suspect = False
+
+
+class TooManyRequests(RequestError):
+    """All requests that are allowed at once are being answered."""
+
+    status = 503
+    code = "too_many_requests"
+    headers = ((b"retry-after", b"5"), *_CLOSE)
+    is_suspect = False
+
+
+class TooManyPending(RequestError):
+    """So many events wait for a worker that no more are taken."""
+
+    status = 503
+    code = "too_many_pending"
+    headers = ((b"retry-after", b"30"),)
+    is_suspect = False
 
 
 class QueueUnavailable(RequestError):
@@ -138,6 +207,8 @@ class QueueUnavailable(RequestError):
 
     status = 503
     code = "queue_unavailable"
+    headers = ((b"retry-after", b"5"),)
+    is_suspect = False
 
 
 class OpenError(ReceiverError):

@@ -23,5 +23,5 @@ class Failure(click.ClickException):
 
     def show(self, _file: object = None) -> None:
         """Print to standard error; called by click."""
-        click.secho(f"✗ {self.format_message()}", fg="red", err=True)
-        click.secho(f"  hint: {self.hint}", dim=True, err=True)
+        click.secho(f"✗ {self.format_message()}", fg="red", err=True, color=self.show_color)
+        click.secho(f"  hint: {self.hint}", dim=True, err=True, color=self.show_color)

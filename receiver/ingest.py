@@ -6,42 +6,35 @@ because it costs a third less. Everything is verified over the raw bytes before 
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Final, cast
+from typing import Final
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from receiver.counts import Counts
+from receiver.bodies import Bodies, Disconnected
 from receiver.errors import (
+    Headers,
     MethodNotAllowed,
-    PayloadTooLarge,
-    QueueUnavailable,
     RequestError,
-    RequestTimeout,
     StaleEvent,
     Unauthorized,
     UnsupportedMediaType,
 )
 from receiver.events import Event
 from receiver.inbox import Accepted, Inbox
+from receiver.logs import get_logger
+from receiver.refusals import Refusals
 from receiver.settings import WebSettings
 from receiver.signature import verify_bearer, verify_signature
+from receiver.tracing import Step, Tracing
 
-logger = logging.getLogger("hiloop.ingest")
+logger = get_logger()
 
-RETRY_AFTER_SECONDS: Final = 5
 _STATUS: Final = {Accepted.NEW: 202, Accepted.DUPLICATE: 200}
-_STALLED: Final = "the body has stalled"
 _UNAUTHORIZED: Final = "the bearer token or the signature is missing or wrong"
-
-
-class _Disconnected(Exception):
-    """The client went away before its request was complete: nobody is left to answer."""
 
 
 def _utc_now() -> datetime:
@@ -52,32 +45,41 @@ class WebhookEndpoint:
     """Answers `POST /webhooks/hiloop` as the wire contract's table says."""
 
     def __init__(
-        self, settings: WebSettings, inbox: Inbox, counts: Counts, *, clock: Callable[[], datetime] = _utc_now
+        self,
+        settings: WebSettings,
+        inbox: Inbox,
+        refusals: Refusals,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
+        tracing: Tracing | None = None,
     ) -> None:
         self._settings = settings
         self._inbox = inbox
-        self._counts = counts
+        self._refusals = refusals
         self._clock = clock
+        self._tracing = tracing
         self._window = timedelta(seconds=settings.dedup_window)
+        self._bodies = Bodies(settings)
+        self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request (ASGI 3)."""
+        self._running += 1
         try:
             status, body = await self._answer(scope, receive)
-            await _respond(send, status, body)
+            headers: Headers = ()
         except RequestError as error:
-            logger.info("refused: status=%d code=%s", error.status, error.code)
-            self._count_refused(error.reason)
-            await _respond_error(send, error)
-        except _Disconnected:
-            logger.info("refused: the sender went away")
-            self._count_refused("disconnected")
-
-    def _count_refused(self, reason: str) -> None:
-        self._counts.add("refused")
-        self._counts.add(f"refused:{reason}")
+            self._refusals.note(error, self._refusals.source(scope["client"], scope["headers"]))
+            status, body, headers = error.status, error_body(error), error.headers
+        except Disconnected:
+            self._refusals.note_disconnect()
+            return
+        finally:
+            self._running -= 1
+        await _respond(send, status, body, headers)
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+        self._refusals.admit(scope["client"], scope["headers"])
         if scope["method"] != "POST":
             raise MethodNotAllowed("send webhooks with POST")
         received = time.perf_counter()
@@ -88,19 +90,38 @@ class WebhookEndpoint:
         verified = time.perf_counter()
         if event.created_at is not None and self._clock() - event.created_at > self._window:
             raise StaleEvent("the event is older than the deduplication window")
-        accepted = await self._inbox.accept(event, body, signature)
-        if logger.isEnabledFor(logging.INFO):
-            logger.info(
-                "%s: event=%s type=%r session=%r bytes=%d verified_ms=%.2f queued_ms=%.2f",
-                accepted.value,
-                event.id,
-                event.type,
-                event.session_id,
-                len(body),
-                (verified - received) * 1000,
-                (time.perf_counter() - verified) * 1000,
-            )
+        step = self._begin(event, len(body), verified - received, headers)
+        accepted = await self._accept(event, body, signature, step)
+        logger.info(
+            accepted.value,
+            event_id=event.id,
+            type=event.type,
+            session_id=event.session_id,
+            agent=event.agent_name,
+            delivery_id=event.delivery_id,
+            bytes=len(body),
+            verified_ms=(verified - received) * 1000,
+            queued_ms=(time.perf_counter() - verified) * 1000,
+            trace_id=step.trace_id if step else None,
+        )
         return _STATUS[accepted], b'{"status":"%s","id":"%s"}' % (accepted.value.encode(), event.id.encode())
+
+    def _begin(self, event: Event, size: int, seconds: float, headers: dict[bytes, bytes]) -> Step | None:
+        if self._tracing is None:
+            return None
+        sender = headers.get(b"traceparent", b"")
+        return self._tracing.accepting(event, size=size, seconds=seconds, sender=sender)
+
+    async def _accept(self, event: Event, body: bytes, signature: bytes, step: Step | None) -> Accepted:
+        if step is None:
+            return await self._inbox.accept(event, body, signature)
+        try:
+            accepted = await self._inbox.accept(event, body, signature, step.traceparent)
+        except BaseException as error:
+            step.end("refused", type(error).__name__)
+            raise
+        step.end(accepted.value)
+        return accepted
 
     async def _read_body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
@@ -109,37 +130,10 @@ class WebhookEndpoint:
             raise UnsupportedMediaType("the body must not be compressed")
         declared = headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared[:20]) > self._settings.max_body:
-            raise PayloadTooLarge(f"the body must not be larger than {self._settings.max_body} bytes")
-        return await self._collect_in_time(receive)
-
-    async def _collect_in_time(self, receive: Receive) -> bytes:
-        """What `asyncio.timeout` does, which costs a tenth of a request; nearly always the body is there already."""
-        task = cast(asyncio.Task[None], asyncio.current_task())
-        timer = asyncio.get_running_loop().call_later(self._settings.body_timeout, task.cancel, _STALLED)
-        try:
-            return await self._collect(receive)
-        except asyncio.CancelledError as error:
-            if error.args != (_STALLED,):
-                raise
-            task.uncancel()
-            raise RequestTimeout("the body did not arrive in time") from None
-        finally:
-            timer.cancel()
-
-    async def _collect(self, receive: Receive) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message: Message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _Disconnected
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > self._settings.max_body:
-                raise PayloadTooLarge(f"the body must not be larger than {self._settings.max_body} bytes")
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return b"".join(chunks)
+            raise self._bodies.too_large()
+        if self._running > self._settings.max_requests:
+            self._bodies.make_room()
+        return await self._bodies.read(receive)
 
     def _verify(self, headers: dict[bytes, bytes], body: bytes) -> bytes:
         """Return the signature header. Both checks always run: the time taken does not tell which one failed."""
@@ -159,22 +153,12 @@ def _single_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return single
 
 
-async def _respond(send: Send, status: int, body: bytes, extra: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+def error_body(error: RequestError) -> bytes:
+    """What a refused sender is told, as JSON."""
+    return json.dumps({"error": {"code": error.code, "message": str(error)}}).encode()
+
+
+async def _respond(send: Send, status: int, body: bytes, extra: Headers) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *extra]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _respond_error(send: Send, error: RequestError) -> None:
-    body = json.dumps({"error": {"code": error.code, "message": str(error)}}).encode()
-    extra: tuple[tuple[bytes, bytes], ...] = ()
-    if isinstance(error, QueueUnavailable):
-        extra = ((b"retry-after", b"%d" % RETRY_AFTER_SECONDS),)
-    elif isinstance(error, MethodNotAllowed):
-        extra = ((b"allow", b"POST"),)
-    elif isinstance(error, Unauthorized):
-        extra = ((b"www-authenticate", b"Bearer"),)
-    elif isinstance(error, PayloadTooLarge | RequestTimeout):
-        # The rest of the body is not read, so the connection cannot serve another request.
-        extra = ((b"connection", b"close"),)
-    await _respond(send, error.status, body, extra)

@@ -4,8 +4,9 @@ Keys under ``rq:`` are RQ 3.0's own layout, so that its command line and dashboa
 ``hiloop:`` are ours. Rule 1: no other module spells a key. Rule 2: Lua scripts get these names from `lua_names`.
 Rule 3: nothing under any key is plaintext, a secret, or the text of an exception.
 
-Written by accept (A), advance (V), heartbeat (H), replay and discard (R), tally (T), and for what web processes count,
-count (W); without a script by reconcile and what else workers do beside events (C), and the dashboard (D):
+Written by accept (A), advance (V), heartbeat (H), replay and discard (R), tally (T), reconcile (C), listen (L),
+doctor (D), the alerter (E), and for what web processes count, count (W). Orders of the dashboard (O) are written by it
+and by the workers that carry them out; these also note what it shows (N):
 
     rq:queues                     set     AH   queue keys                                    stays
     rq:queue:<queue>              list    AVH  jobs that may run now; a list a priority      when empty
@@ -39,16 +40,20 @@ count (W); without a script by reconcile and what else workers do beside events 
     hiloop:<queue>:dead_bytes     string  VHR  the sum of these                              stays
     hiloop:<queue>:dead_reasons   hash    VHR  reason → how many dead letters have it        stays
     hiloop:<queue>:reconciler     string  C    the worker that compares; with a lease        after its lease
+    hiloop:<queue>:alerter        string  E    the worker that raises alerts; with a lease   after its lease
+    hiloop:<queue>:alerts         hash    E    who was told what; when anything last moved   stays
     hiloop:<queue>:asked:<event>  string  C    redelivery was asked for, not to ask twice    after 10 minutes
     hiloop:<queue>:platform       hash    C    what the platform told when it was last asked stays
-    hiloop:<queue>:deliveries     hash    C    agent → JSON: the platform's latest deliveries       after a day
-    hiloop:<queue>:catalog        hash    C    handler → JSON: what it matches               after an hour
-    hiloop:<queue>:cataloguer     string  C    the worker that notes these; with a lease     after its lease
-    hiloop:<queue>:orders         list    D    orders that wait for a worker, then at work   when carried out
-    hiloop:<queue>:order:<order>  hash    DC   an order and its progress (`receiver.orders`) after 7 days
-    hiloop:<queue>:orders_given   list    D    the latest 100 orders                         after 7 days
-    hiloop:<queue>:orderly        string  C    the worker that carries out; with a lease     after its lease
-    hiloop:<queue>:logins:<who>   string  D    tries to log in to the dashboard              after a minute
+    hiloop:<queue>:deliveries     hash    N    agent → JSON: the platform's latest deliveries       after a day
+    hiloop:<queue>:catalog        hash    N    handler → JSON: what it matches               after an hour
+    hiloop:<queue>:cataloguer     string  N    the worker that notes these; with a lease     after its lease
+    hiloop:<queue>:orders         list    O    orders that wait for a worker, then at work   when carried out
+    hiloop:<queue>:order:<order>  hash    O    an order and its progress (`receiver.orders`) after 7 days
+    hiloop:<queue>:orders_given   list    O    the latest 100 orders                         after 7 days
+    hiloop:<queue>:orderly        string  O    the worker that carries out; with a lease     after its lease
+    hiloop:<queue>:logins:<who>   string  O    tries to log in to the dashboard              after a minute
+    hiloop:<queue>:listened:<agent> string L  creation of the newest delivery it took in     after 30 days
+    hiloop:<queue>:probe          string  D    whether Redis confirms what is written       after 10 s
     hiloop:<queue>:wake:<worker>  channel AVH  wakes a worker
 """
 
@@ -71,6 +76,7 @@ JOB_FIELDS: Final = {
     "deliveries": "JSON: the deliveries in which it came again, the latest ten, each with its time (ms)",
     "progress": "JSON: how far each handler is, and its latest ten attempts (`workers.progress`)",
     "replay": "JSON: id and reason of its last replay, and the handlers it is limited to",
+    "traceparent": "the step of its trace (W3C Trace Context) that workers go on from; only where traces are made",
     "claims": "how often it was claimed",
     "crashes": "how often its worker died while it was in flight",
     "reason": "why it is a dead letter, or that no handler wanted it",
@@ -98,6 +104,12 @@ COUNTERS: Final = {
     "milliseconds": "from POST to handled, summed over all handled events",
     "asked_again": "redeliveries that reconciling has asked for",
 }
+
+# Why an event became a dead letter.
+DEAD_REASONS: Final = (
+    "handler_error", "timeout", "no_handler", "unknown_key", "bad_envelope", "bad_ciphertext", "bad_event",
+    "unverifiable", "worker_lost", "stopped", "not_an_event", "internal_error",
+)  # fmt: skip
 
 # The one function that a job may name, and the `data` of every job of ours in RQ's JSON serializer: function by
 # dotted name, no instance, no arguments. A worker runs nothing else. The event itself is in fields of its own.

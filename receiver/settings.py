@@ -9,14 +9,19 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
+from receiver.alerting import Alerting
+from receiver.durability import Durability
 from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
 from receiver.layout import Layout
+from receiver.lines import FORMATS
 from receiver.logs import parse_level
+from receiver.sentinels import SENTINEL_SCHEMES, SentinelAddress
 
 _Value = TypeVar("_Value")
 _UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -73,8 +78,9 @@ class Environment:
 class QueueSettings:
     """What both sides need to know: where Redis is, and how the queue is laid out.
 
-    ``redis_url``: ``redis://``, ``rediss://`` or ``unix://``. ``redis_verify_tls``: whether the certificate of a
-    ``rediss://`` server must be genuine. ``webhook_secrets``: HMAC secrets, each accepted. Times are in seconds.
+    ``redis_url``: ``redis://``, ``rediss://``, ``unix://`` or ``redis+sentinel://``. ``redis_verify_tls``: whether the
+    certificate of a server that speaks TLS must be genuine. ``webhook_secrets``: HMAC secrets, each accepted.
+    ``log_format``: text or json. Times are in seconds.
     """
 
     redis_url: str = field(repr=False, default="redis://127.0.0.1:6379/0")
@@ -82,6 +88,7 @@ class QueueSettings:
     queue: str = "hiloop"
     webhook_secrets: tuple[bytes, ...] = field(repr=False, default=())
     log_level: int = logging.INFO
+    log_format: str = "text"
 
     @property
     def layout(self) -> Layout:
@@ -102,8 +109,13 @@ class WebSettings(QueueSettings):
     """Settings of the web process.
 
     ``port``, ``host``: where it listens. ``processes``: how many web processes. ``webhook_tokens``: bearer tokens,
-    each accepted. ``max_body``: bytes. ``body_timeout``: seconds a body may take to arrive. ``dedup_window``:
-    seconds an event id is remembered. ``ordered``: whether events of one session wait for each other.
+    each accepted. ``metrics_tokens``: those who have one may read `/metrics`; without any there is no such page.
+    ``max_body``, ``max_headers``: bytes of one request; ``max_bodies``: bytes of all bodies on their way.
+    ``body_timeout``, ``header_timeout``: seconds they may take to arrive. ``max_connections``, ``max_requests``:
+    how many at once, in each process. ``max_pending``: events that may wait for a worker. ``proxies``: routers in
+    front that add to `X-Forwarded-For`, None if that is not known. ``max_refusals``: requests a minute that may be
+    refused before their sender is turned away. ``dedup_window``: seconds an event id is remembered. ``ordered``:
+    whether events of one session wait for each other. ``durability``: where an event is before it is acknowledged.
     ``dashboard_tokens``, ``dashboard_read_tokens``: what opens the dashboard, the latter without the right to order
     anything; without any there is no dashboard.
     """
@@ -112,10 +124,20 @@ class WebSettings(QueueSettings):
     port: int = 8000
     processes: int = 1
     webhook_tokens: tuple[bytes, ...] = field(repr=False, default=())
+    metrics_tokens: tuple[bytes, ...] = field(repr=False, default=())
     max_body: int = 1024 * 1024
     body_timeout: float = 10.0
+    max_headers: int = 16 * 1024
+    header_timeout: float = 10.0
+    max_connections: int = 1000
+    max_requests: int = 500
+    max_bodies: int = 64 * 1024 * 1024
+    max_pending: int = 100_000
+    proxies: int | None = None
+    max_refusals: int = 60
     dedup_window: float = 7 * 86400.0
     ordered: bool = True
+    durability: Durability = Durability.MEMORY
     dashboard_tokens: tuple[bytes, ...] = field(repr=False, default=())
     dashboard_read_tokens: tuple[bytes, ...] = field(repr=False, default=())
 
@@ -128,9 +150,10 @@ class WebSettings(QueueSettings):
     def from_environment(cls, values: Mapping[str, str]) -> Self:
         """Read the settings. Raises `ConfigurationError` that names every wrong one."""
         env = Environment(values)
+        default = cls()
         settings = cls(
             **_queue_settings(env),
-            host=env.get("HOST", cls().host, str),
+            host=env.get("HOST", default.host, str),
             port=env.get("PORT", 8000, _whole(1, 65535)),
             processes=env.get("WEB_CONCURRENCY", 1, _whole(1, 64)),
             webhook_tokens=env.require(
@@ -139,10 +162,20 @@ class WebSettings(QueueSettings):
                 _secrets,
                 "use the bearer token shown under Admin > Webhooks (several, separated by commas, while you rotate)",
             ),
+            metrics_tokens=env.get("HILOOP_METRICS_TOKEN", (), _secrets),
             max_body=env.get("HILOOP_MAX_BODY", 1024 * 1024, _whole(1024, 64 * 1024 * 1024)),
             body_timeout=env.get("HILOOP_BODY_TIMEOUT", 10.0, _seconds(0.1, 300)),
+            max_headers=env.get("HILOOP_MAX_HEADERS", default.max_headers, _whole(1024, 1024 * 1024)),
+            header_timeout=env.get("HILOOP_HEADER_TIMEOUT", default.header_timeout, _seconds(0.1, 300)),
+            max_connections=env.get("HILOOP_MAX_CONNECTIONS", default.max_connections, _whole(1, 100_000)),
+            max_requests=env.get("HILOOP_MAX_REQUESTS", default.max_requests, _whole(1, 100_000)),
+            max_bodies=env.get("HILOOP_MAX_BODIES", default.max_bodies, _bytes(64 * 1024)),
+            max_pending=env.get("HILOOP_MAX_PENDING", default.max_pending, _whole(1, 100_000_000)),
+            proxies=env.get("HILOOP_PROXIES", default.proxies, _whole(0, 16)),
+            max_refusals=env.get("HILOOP_MAX_REFUSALS", default.max_refusals, _whole(1, 1_000_000)),
             dedup_window=env.get("HILOOP_DEDUP_WINDOW", 7 * 86400.0, _seconds(1, 366 * 86400)),
             ordered=env.get("HILOOP_ORDER", True, _choice({"session": True, "none": False})),
+            durability=env.get("HILOOP_DURABILITY", Durability.MEMORY, _choice({one.value: one for one in Durability})),
             dashboard_tokens=env.get("HILOOP_DASHBOARD_TOKEN", (), _dashboard_tokens),
             dashboard_read_tokens=env.get("HILOOP_DASHBOARD_READ_TOKEN", (), _dashboard_tokens),
         )
@@ -163,7 +196,8 @@ class WorkerSettings(QueueSettings):
     at once. ``retries``: tries after the first one. ``retry_base``, ``retry_max``: seconds, of the exponential
     backoff. ``timeout``: seconds a handler may take. ``grace``: seconds running handlers get at a stop. ``lease``:
     seconds after which a silent worker's events are taken over. ``keeping``: what stays of events that are done with.
-    ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none.
+    ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none. ``alerts``: what is told to
+    people. ``webhooks``: ids of the webhooks that lead to this receiver; empty where the agent has no others.
     """
 
     api_key: str = field(repr=False, default="")
@@ -180,6 +214,8 @@ class WorkerSettings(QueueSettings):
     lease: float = 30.0
     keeping: Keeping = field(default_factory=Keeping)
     reconcile: float = 300.0
+    alerts: Alerting = field(default_factory=Alerting)
+    webhooks: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> Self:
@@ -207,6 +243,8 @@ class WorkerSettings(QueueSettings):
             lease=env.get("HILOOP_LEASE", default.lease, _seconds(1, 3600)),
             keeping=_keeping(env),
             reconcile=env.get("HILOOP_RECONCILE", default.reconcile, _or_none(_seconds(1, 86400))),
+            alerts=_alerting(env),
+            webhooks=env.get("HILOOP_WEBHOOK_ID", default.webhooks, _list),
         )
         if not settings.api_key and not settings.agent_keys and "HILOOP_API_KEY" not in _named(env.problems):
             env.problems.append(
@@ -232,6 +270,7 @@ def _connection_settings(env: Environment) -> dict[str, Any]:
         "redis_verify_tls": env.get("HILOOP_REDIS_TLS", True, _choice({"verify": True, "self-signed": False})),
         "queue": env.get("HILOOP_QUEUE", "hiloop", _queue_name),
         "log_level": env.get("HILOOP_LOG_LEVEL", logging.INFO, parse_level),
+        "log_format": env.get("HILOOP_LOG_FORMAT", "text", _choice({name: name for name in FORMATS})),
     }
 
 
@@ -257,6 +296,18 @@ def _keeping(env: Environment) -> Keeping:
         handled=int(env.get("HILOOP_KEEP_HANDLED", float(default.handled), _or_none(kept))),
         handled_max=env.get("HILOOP_KEEP_HANDLED_MAX", default.handled_max, _whole(1, 10_000_000)),
         bodies=env.get("HILOOP_KEEP_EVENTS", default.bodies, _choice({"failed": False, "all": True})),
+    )
+
+
+def _alerting(env: Environment) -> Alerting:
+    default = Alerting()
+    long = _or_none(_seconds(0.1, 7 * 86400))
+    return Alerting(
+        url=env.get("HILOOP_ALERT_URL", "", _web_address),
+        waiting=env.get("HILOOP_ALERT_WAITING", default.waiting, long),
+        stalled=env.get("HILOOP_ALERT_STALLED", default.stalled, long),
+        every=env.get("HILOOP_ALERT_EVERY", default.every, _seconds(0.1, 7 * 86400)),
+        check=env.get("HILOOP_ALERT_CHECK", default.check, _seconds(0.05, 3600)),
     )
 
 
@@ -326,8 +377,10 @@ def _dashboard_tokens(text: str) -> tuple[bytes, ...]:
 
 
 def _redis_url(text: str) -> str:
-    if urlsplit(text).scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError("must start with redis://, rediss:// or unix://")
+    scheme = text.partition("://")[0].lower()
+    if scheme not in {"redis", "rediss", "unix", *SENTINEL_SCHEMES}:
+        raise ValueError("must start with redis://, rediss://, unix:// or redis+sentinel://")
+    SentinelAddress.from_url(text)
     return text
 
 
@@ -337,6 +390,14 @@ def _base_url(text: str) -> str:
     if not parts.hostname or (parts.scheme != "https" and not (local and parts.scheme == "http")):
         raise ValueError("must be an https:// address (http:// only on this machine)")
     return text.rstrip("/").removesuffix("/v1")
+
+
+def _web_address(text: str) -> str:
+    with suppress(ValueError):  # its own may quote the address, which holds a token
+        parts = urlsplit(text)
+        if parts.scheme in {"http", "https"} and parts.hostname:
+            return text
+    raise ValueError("must be an https:// or http:// address")
 
 
 def _queue_name(text: str) -> str:

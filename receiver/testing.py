@@ -106,7 +106,7 @@ class MemoryInbox:
         self.counted: Counter[str] = Counter()
         self.is_down = False
 
-    async def accept(self, event: Event, _body: bytes, _signature: bytes) -> Accepted:
+    async def accept(self, event: Event, _body: bytes, _signature: bytes, _traceparent: str = "") -> Accepted:
         """See `receiver.inbox.Inbox.accept`."""
         await self.ping()
         if event.id in self.accepted:

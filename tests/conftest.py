@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog.testing
 from hypothesis import HealthCheck, settings
+from structlog.typing import EventDict
 
 from receiver.embedded import EmbeddedRedis
 from tests.support.processes import Running, start_web, start_worker
@@ -45,6 +47,13 @@ def own_redis() -> Iterator[EmbeddedRedis]:
     """A server for one test, which may stop, kill and hang it."""
     with EmbeddedRedis() as server:
         yield server
+
+
+@pytest.fixture
+def logged() -> Iterator[list[EventDict]]:
+    """What our own code logs while the test runs: the fields of each line."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ Whatever goes wrong there is one line in the log: events that arrive are handled
 
 from __future__ import annotations
 
-import logging
 import threading
 from abc import ABC, abstractmethod
 from typing import Any, Final
@@ -15,8 +14,10 @@ import redis
 from redis.exceptions import RedisError
 
 from receiver.errors import HiloopError
+from receiver.logs import get_logger
+from receiver.places import describe
 
-logger = logging.getLogger("hiloop.background")
+logger = get_logger()
 
 # A worker that dies at the task keeps the others from it for so long (ms).
 LEASE_MS: Final = 60_000
@@ -30,7 +31,7 @@ _EXTEND: Final = (
 class BackgroundTask(threading.Thread, ABC):
     """Does its work at once, then every ``interval`` seconds until `stop`, whenever no other worker is at it.
 
-    ``connection`` may be shared by threads. ``lease`` is the key by which workers keep each other off.
+    ``connection`` may be shared by all tasks. ``lease`` is the key by which workers keep each other off.
     """
 
     def __init__(self, name: str, connection: redis.Redis, *, lease: str, interval: float) -> None:
@@ -55,13 +56,11 @@ class BackgroundTask(threading.Thread, ABC):
             try:
                 self._work_alone()
             except HiloopError as error:
-                logger.warning(
-                    "%s: the platform cannot be asked: code=%s status=%s", self.name, error.code, error.status
-                )
+                logger.warning("the platform cannot be asked", task=self.name, code=error.code, status=error.status)
             except (RedisError, OSError) as error:
-                logger.warning("%s: redis is not available: error=%s", self.name, type(error).__name__)
+                logger.warning("redis is not available", task=self.name, error=type(error).__name__)
             except Exception as error:  # noqa: BLE001  # it must never harm the worker
-                logger.warning("%s failed: error=%s", self.name, type(error).__name__)
+                logger.warning("a task has failed", task=self.name, error=describe(error))
             if self._stopped.wait(self._interval):
                 return
 

@@ -11,6 +11,7 @@ class Claimed:
     """An event this worker has claimed, as the script `advance` hands it over.
 
     ``replay``: JSON of its replay, or empty. ``accepted_at``: RQ's text of the time.
+    ``traceparent``: the step of its trace to go on from, or empty.
     """
 
     job_id: str
@@ -21,6 +22,7 @@ class Claimed:
     claims: int
     replay: str
     accepted_at: str
+    traceparent: str = ""
 
     @property
     def key(self) -> str:

@@ -22,9 +22,11 @@ _ELSEWHERE: Final = {
     "events": ("workers.commands.events", "events"),
     "deliveries": ("workers.commands.deliveries", "deliveries"),
     "reconcile": ("workers.commands.deliveries", "reconcile"),
+    "listen": ("workers.commands.listen", "listen"),
     "status": ("workers.commands.status", "status"),
     "keys": ("workers.commands.keys", "keys"),
     "handlers": ("workers.commands.handlers", "handlers"),
+    "init": ("workers.commands.init", "init"),
     "sign": ("workers.commands.signatures", "sign"),
     "verify": ("workers.commands.signatures", "verify"),
 }
@@ -55,13 +57,33 @@ class _Commands(click.Group):
             sys.exit(EXIT_FAILED)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+# Click leaves colours out where there is no terminal; NO_COLOR it does not know (https://no-color.org).
+_CONTEXT: Final = {"help_option_names": ["-h", "--help"], "color": False if os.environ.get("NO_COLOR") else None}
+
+
+@click.group(
+    cls=_Commands,
+    context_settings=_CONTEXT,
+    epilog="""\b
+Examples:
+  hiloop-receiver demo                           the whole loop on this machine
+  hiloop-receiver doctor                         what is missing, and how to mend it
+  hiloop-receiver listen --agent deploy-bot      events on a laptop, without a public URL
+  hiloop-receiver events list --since 2h         what failed
+
+\b
+Every command has --help. Completion: see the README.""",
+)
 @click.version_option(__version__, prog_name="hiloop-receiver")
 def main() -> None:
     """Receive Hiloop's webhooks and act on what humans decide."""
 
 
-@main.command()
+@main.command(
+    epilog="""\b
+Example:
+  PORT=8000 hiloop-receiver web"""
+)
 def web() -> None:
     """Run the web process: verify webhooks and put them into the queue."""
     sys.stdout.flush()
@@ -69,7 +91,11 @@ def web() -> None:
     os.execv(sys.executable, [sys.executable, "-m", "receiver.web"])  # noqa: S606  # this package's own module
 
 
-@main.command()
+@main.command(
+    epilog="""\b
+Example:
+  HILOOP_HANDLERS=handlers hiloop-receiver worker"""
+)
 def worker() -> None:
     """Run a worker process: open answers and run your handlers."""
     from receiver.logs import set_up_logs
@@ -77,11 +103,17 @@ def worker() -> None:
     from workers.run import run_worker
 
     settings = WorkerSettings.from_environment(os.environ)
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, settings.log_format)
     run_worker(settings)
 
 
-@main.command()
+@main.command(
+    epilog="""\b
+Examples:
+  hiloop-receiver doctor
+  hiloop-receiver doctor --webhook https://agents.example.com/webhooks/hiloop
+  hiloop-receiver doctor --output json | jq 'select(.level != "ok")'"""
+)
 @click.option("--release", is_flag=True, help="Also fail where a release must not go on (Procfile's release phase).")
 @click.option("--webhook", metavar="URL", help="The endpoint's public address: see whether it can be reached.")
 @click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -92,7 +124,12 @@ def doctor(*, release: bool, webhook: str | None, output: str) -> None:
     sys.exit(run_doctor(os.environ, release=release, webhook=webhook, as_json=output == "json"))
 
 
-@main.command()
+@main.command(
+    epilog="""\b
+Examples:
+  hiloop-receiver demo
+  hiloop-receiver demo --once"""
+)
 @click.option("--once", is_flag=True, help="End after one answer was handled; the exit code tells whether it was.")
 @click.option("--auto", is_flag=True, help="The human answers by itself.")
 @click.option("--port", default=8787, show_default=True, help="Port of the human's page.")

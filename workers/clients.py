@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING
 
 from receiver.errors import HiloopError
 from receiver.keyring import KeyPair
+from receiver.logs import get_logger
 from receiver.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from receiver.client import AsyncHiloopClient, HiloopClient
 
-logger = logging.getLogger("hiloop.worker")
+logger = get_logger()
 
 
 class Clients:
@@ -60,11 +60,9 @@ class Clients:
         try:
             key_id = await self.asynchronous(self._settings.agent_name).publish_key()
         except HiloopError as error:
-            logger.warning(
-                "the agent's key could not be published: agent=%r code=%s", self._settings.agent_name, error.code
-            )
+            logger.warning("the agent's key could not be published", agent=self._settings.agent_name, code=error.code)
         else:
-            logger.info("the agent's key is published: agent=%r key=%s", self._settings.agent_name, key_id)
+            logger.info("the agent's key is published", agent=self._settings.agent_name, key=key_id)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -6,34 +6,26 @@ SDK page shows; and follows every event from the logs of the two processes.
 
 from __future__ import annotations
 
-import os
+import json
 import queue
 import re
-import secrets
 import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import datetime
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
-import httpx
 from rich.console import Console
 from rich.markup import escape
 
 from receiver.client import HiloopClient
-from receiver.embedded import EmbeddedRedis, free_port
-from receiver.guard import Guard
 from receiver.sandbox.harness import LocalHiloop
 from workers.demo_messages import EXAMPLES, Example
+from workers.local import LocalReceiver
 from workers.registry import RESPONSE_TYPE
 
 _PATIENCE: Final = 14.0  # seconds in which `--once` must be through
-_LINE: Final = re.compile(r"(?P<time>\S+) (?P<level>\S+) hiloop\.(?:ingest|dispatch) (?P<what>[^:]+): (?P<rest>.*)")
 _WHAT_HUMANS_DO: Final = (RESPONSE_TYPE, "message.created")
 _SAYS: Final = re.compile(r"demo-says: event=(?P<event>\S+) (?P<text>.*)")
 
@@ -63,40 +55,17 @@ class _Demo:
         self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.story = _Story(console)
         started = time.monotonic()
-        token, secret, web_port = secrets.token_hex(8), secrets.token_hex(16), free_port()
-        redis = stack.enter_context(EmbeddedRedis())
         rules = [rule for example in EXAMPLES for rule in example.rules] if auto else []
-        self.hiloop = stack.enter_context(
-            LocalHiloop(
-                webhook_url=f"http://127.0.0.1:{web_port}/webhooks/hiloop",
-                token=token,
-                secret=secret,
-                auto=rules,
-                port=port,
+        self.hiloop = stack.enter_context(LocalHiloop(auto=rules, port=port))
+        stack.enter_context(
+            LocalReceiver(
+                self.hiloop,
+                handlers="workers.demo_handlers",
+                agent=EXAMPLES[0].agent,
+                settings={"HILOOP_LOG_FORMAT": "json"},
+                read=self.lines.put,
             )
         )
-        # Settings of a real receiver that stand in the user's environment must not reach the demo's.
-        elsewhere = {
-            name: value for name, value in os.environ.items() if not name.startswith(("HILOOP_", "WORKER_", "WEB_"))
-        }
-        environment = {
-            **elsewhere,
-            "REDIS_URL": redis.url,
-            "HOST": "127.0.0.1",
-            "PORT": str(web_port),
-            "HILOOP_WEBHOOK_TOKEN": token,
-            "HILOOP_WEBHOOK_SECRET": secret,
-            "HILOOP_LOG_LEVEL": "info",
-        }
-        stack.enter_context(self._process("web", environment))
-        worker = {
-            "HILOOP_API_KEY": self.hiloop.api_key,
-            "HILOOP_BASE_URL": self.hiloop.url,
-            "HILOOP_AGENT_NAME": EXAMPLES[0].agent,
-            "HILOOP_HANDLERS": "workers.demo_handlers",
-        }
-        stack.enter_context(self._process("worker", {**environment, **worker}))
-        _wait_until_ready(web_port)
         console.print(
             f"[bold]hiloop-receiver[/] [dim]Redis, Hiloop, web and worker run after[/] "
             f"{time.monotonic() - started:.1f} s [dim](all on this machine)[/]\n"
@@ -128,41 +97,14 @@ class _Demo:
         hint = "the human answers by itself" if self.auto and example.rules else example.to_do
         self.console.print(f"  [cyan]{example.agent:<12}[/] {escape(example.title)} [dim]— {hint}[/]")
 
-    @contextmanager
-    def _process(self, command: str, environment: dict[str, str]) -> Iterator[None]:
-        process = subprocess.Popen(  # noqa: S603  # this package's own command line
-            [sys.executable, "-m", "workers.cli", command],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # Ctrl-C reaches this process, which stops them in order
-        )
-        guard = Guard(process.pid)
-        reader = threading.Thread(target=self._read, args=(process,), daemon=True)
-        reader.start()
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(10)
-            guard.release()
-            reader.join(1)
-
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None  # noqa: S101  # it was started with a pipe
-        with process.stdout:
-            for line in process.stdout:
-                self.lines.put(line.rstrip("\n"))
-
 
 class _Story:
     """Tells the way of each event, once both processes have written of it."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.accepted: dict[str, tuple[float, dict[str, str]]] = {}
-        self.handled: dict[str, tuple[float, dict[str, str]]] = {}
+        self.accepted: dict[str, dict[str, Any]] = {}
+        self.handled: dict[str, dict[str, Any]] = {}
         self.said: dict[str, str] = {}
 
     def follow(self, line: str) -> bool:
@@ -170,38 +112,38 @@ class _Story:
         if says := _SAYS.fullmatch(line):
             self.said[says["event"]] = says["text"]
             return False
-        if not (match := _LINE.fullmatch(line)):
-            if "Traceback" in line or " ERROR " in line:
-                self.console.print(f"[red]{escape(line)}[/]")
+        try:
+            values: dict[str, Any] = json.loads(line)
+        except ValueError:
+            self.console.print(f"[red]{escape(line)}[/]")
             return False
-        values = dict(part.split("=", 1) for part in match["rest"].split(" ") if "=" in part)
-        at = datetime.fromisoformat(match["time"]).timestamp()
-        if match["what"] in ("accepted", "handled"):
+        what = values["message"]
+        if what in ("accepted", "handled"):
             # The worker may be through before the web process has written that it has its answer from Redis.
-            (self.accepted if match["what"] == "accepted" else self.handled)[values["event"]] = (at, values)
-            return self._tell(values["event"])
-        if match["level"] in ("WARNING", "ERROR"):
-            self.console.print(f"[yellow]{escape(match['what'])}: {escape(match['rest'])}[/]")
+            (self.accepted if what == "accepted" else self.handled)[values["event_id"]] = values
+            return self._tell(values["event_id"])
+        if values["level"] != "info":
+            told = {name: value for name, value in values.items() if name not in ("time", "level", "message")}
+            self.console.print(f"[yellow]{escape(what)}: {escape(' '.join(f'{n}={v}' for n, v in told.items()))}[/]")
         return False
 
     def _tell(self, event: str) -> bool:
         if event not in self.accepted or event not in self.handled:
             return False
-        answered_at, web = self.accepted.pop(event)
-        handled_at, worker = self.handled.pop(event)
-        kind = worker["type"].strip("'")
+        web, worker = self.accepted.pop(event), self.handled.pop(event)
+        kind: str = worker["type"]
         said = escape(self.said.pop(event, ""))
         if kind not in _WHAT_HUMANS_DO:
             self.console.print(f"[dim]{escape(kind)} {escape(event)} {said}[/]")
             return False
-        received_at = answered_at - (float(web["verified_ms"]) + float(web["queued_ms"])) / 1000
-        handled = (handled_at - received_at) * 1000
-        opened = handled - float(worker["ms"])
-        verified = float(web["verified_ms"])
+        verified = web["verified_ms"]
+        received_at = _unix_time(web) - (verified + web["queued_ms"]) / 1000
+        handled = (_unix_time(worker) - received_at) * 1000
+        opened = handled - worker["ms"]
         # What was claimed was durable before; the web process hears of it at the same time.
-        queued = min(verified + float(web["queued_ms"]), opened)
+        queued = min(verified + web["queued_ms"], opened)
         self.console.print(f"\n[bold]{escape(kind)}[/] [dim]{escape(event)}[/]")
-        size = f"{int(web['bytes']) / 1000:.1f} kB, sealed for the agent and signed"
+        size = f"{web['bytes'] / 1000:.1f} kB, sealed for the agent and signed"
         for after, step, what in (
             (0.0, "received", size),
             (verified, "verified", "bearer token and HMAC over the raw bytes"),
@@ -213,12 +155,5 @@ class _Story:
         return kind == RESPONSE_TYPE
 
 
-def _wait_until_ready(port: int) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == httpx.codes.OK:
-                return
-        except httpx.TransportError:
-            time.sleep(0.02)
-    raise TimeoutError("the web process did not start")
+def _unix_time(values: dict[str, Any]) -> float:
+    return datetime.fromisoformat(values["time"]).timestamp()

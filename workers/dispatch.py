@@ -12,16 +12,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
 
 from receiver.errors import Discard, InvalidEvent, OpenError, RetryLater, Unverifiable
 from receiver.keyring import Keyring
+from receiver.layout import event_id
+from receiver.logs import get_logger
+from receiver.places import describe
 from receiver.retry import RetryPolicy
+from receiver.tracing import Tracing
 from workers.claims import Claimed, Closing
 from workers.clients import Clients
 from workers.job import open_job
@@ -30,8 +32,9 @@ from workers.progress import Progress
 from workers.registry import RESPONSE_TYPE, Handler, Registry
 from workers.replayed import read_replay
 from workers.tally import Tally
+from workers.traced import TracedClaims
 
-logger = logging.getLogger("hiloop.dispatch")
+logger = get_logger()
 
 # How long a handler whose time is up may take to end after it was cancelled, before its slot is freed regardless.
 CANCEL_GRACE: Final = 5.0
@@ -56,8 +59,9 @@ class Dispatcher:
     """Runs claimed events.
 
     ``report`` takes every `Closing`. ``concurrency`` bounds the threads. ``timeout`` in seconds. ``clients``
-    gives handlers a client of Hiloop's API. ``clock`` is seconds since the epoch. ``cancel_grace``: seconds
-    a handler that was cancelled may take to end.
+    gives handlers a client of Hiloop's API. ``worker``: its name in logs. ``tracing``: what makes traces, if any
+    does. ``clock`` is seconds since the epoch.
+    ``cancel_grace``: seconds a handler that was cancelled may take to end.
     """
 
     def __init__(
@@ -71,6 +75,8 @@ class Dispatcher:
         concurrency: int,
         report: Callable[[Closing], None],
         clients: Clients,
+        worker: str = "",
+        tracing: Tracing | None = None,
         clock: Callable[[], float] = time.time,
         cancel_grace: float = CANCEL_GRACE,
     ) -> None:
@@ -81,19 +87,22 @@ class Dispatcher:
         self.timeout = timeout
         self.threads = anyio.CapacityLimiter(concurrency)
         self.clients = clients
+        self.worker = worker
+        self.traces = TracedClaims(tracing)
         self.clock = clock
         self.cancel_grace = cancel_grace
         self.tally = Tally()
-        self._report = report
+        self._to_report = report
         self._runs: dict[str, _Run] = {}
 
     def start(self, claimed: Claimed) -> None:
         """Open one claimed event and start its handlers; returns at once."""
         try:
+            self.traces.begin(claimed)
             self._start(claimed)
         except Exception as error:  # noqa: BLE001  # whatever it is, the event must be closed
             # A defect of ours: an event that nobody closes would hold up its session until the worker ends.
-            logger.error("internal error: job=%s error=%s", claimed.job_id, describe(error))  # noqa: TRY400  # a traceback may quote plaintext
+            logger.error("internal error", event_id=event_id(claimed.job_id), error=describe(error))  # noqa: TRY400  # type and place are all that may be told
             self._close_unopened(claimed, "internal_error", describe(error))
 
     def _start(self, claimed: Claimed) -> None:
@@ -137,6 +146,7 @@ class Dispatcher:
             for attempt in run.attempts:
                 attempt.release()
         self._runs.clear()
+        self.traces.drop_all()
 
     def stop_job(self, job_id: str) -> None:
         """Stop the handlers of one event, which becomes a dead letter (`rq`'s command "stop-job")."""
@@ -154,6 +164,10 @@ class Dispatcher:
     def attempt_ended(self, run: _Run) -> None:
         """Called by an attempt when its outcome is in ``run.progress``."""
         self._close_if_ended(run)
+
+    def _report(self, closing: Closing) -> None:
+        self._to_report(closing)
+        self.traces.close(closing)
 
     def _is_due(self, run: _Run, handler: Handler, now: float) -> bool:
         one = run.progress.of(handler.name)
@@ -188,13 +202,17 @@ class Dispatcher:
         claimed = run.claimed
         self._runs.pop(claimed.key, None)
         if verb == "dead":
-            logger.error("dead letter: event=%s reason=%s error=%s", run.event.id, run.reason, run.error)
+            self._log_dead(claimed, run.reason, run.error, session_id=run.event.session_id, agent=run.event.agent_name)
         progress = run.progress.to_json()
         self._report(Closing(claimed.job_id, claimed.execution_id, verb, due, progress, run.reason, run.error))
 
     def _close_unopened(self, claimed: Claimed, reason: str, error: str) -> None:
-        logger.error("dead letter: job=%s reason=%s error=%s", claimed.job_id, reason, error)
+        self._log_dead(claimed, reason, error)
         self._report(Closing(claimed.job_id, claimed.execution_id, "dead", 0.0, claimed.progress, reason, error))
+
+    def _log_dead(self, claimed: Claimed, reason: str, error: str, **known: str) -> None:
+        event = event_id(claimed.job_id)
+        logger.error("dead letter", event_id=event, **known, reason=reason, error=error, worker=self.worker)
 
     def _close_unwanted(self, claimed: Claimed, event: OpenedEvent) -> None:
         if event.replay is not None:
@@ -203,7 +221,8 @@ class Dispatcher:
             # A human has decided something: that must not vanish because of a filter with a typo.
             self._close_unopened(claimed, "no_handler", "no handler wants this answer")
         else:
-            logger.info("ignored: event=%s type=%r: no handler wants it", event.id, event.type)
+            ids = {"event_id": event.id, "type": event.type, "session_id": event.session_id, "agent": event.agent_name}
+            logger.info("ignored", **ids, reason="no_handler", worker=self.worker)
             self._report(Closing(claimed.job_id, claimed.execution_id, "done", reason="no_handler"))
 
 
@@ -218,6 +237,7 @@ class _Attempt:
         "_run",
         "_started",
         "_started_at",
+        "_step",
         "_task",
         "_timed_out",
         "ended",
@@ -234,7 +254,8 @@ class _Attempt:
         self._timed_out = False
         self.ended = False
         loop = asyncio.get_running_loop()
-        self._task = loop.create_task(self._execute())
+        self._step = dispatcher.traces.attempt(run.claimed, handler.name, self._progress.tries)
+        self._task = loop.create_task(self._execute(), context=self._step.context() if self._step else None)
         self._deadline = loop.call_later(self._seconds_allowed, self._expire)
 
     @property
@@ -248,6 +269,8 @@ class _Attempt:
             self._progress.tries -= 1
             self._deadline.cancel()
             self._task.cancel()
+            if self._step:
+                self._step.end("released")
 
     async def _execute(self) -> None:
         clients = self._dispatcher.clients
@@ -260,14 +283,14 @@ class _Attempt:
             elif not self.ended:
                 self._end_failure("handler_error", "CancelledError in the handler")
         except Discard as control:
-            self._log(logging.INFO, "discarded", control.reason)
+            self._tell(logging.INFO, "discarded", "done", reason=control.reason)
             self._end("done", "discarded")
         except RetryLater as control:
             self._end_failure("handler_error", "RetryLater was raised once too often", asked=control.seconds)
         except BaseException as error:  # noqa: BLE001  # whatever a handler raises, SystemExit too, is its failure
             self._end_failure("handler_error", describe(error))
         else:
-            self._log(logging.INFO, "handled", "")
+            self._tell(logging.INFO, "handled", "done")
             self._end("done")
 
     async def _call(self, event: OpenedEvent) -> None:
@@ -292,20 +315,22 @@ class _Attempt:
 
     def _end_timeout(self, what_now: str) -> None:
         if not self.ended:
-            self._log(logging.WARNING, "timed out", f"after {self._seconds_allowed:g} s; the handler {what_now}")
-            self._end_failure("timeout", f"{self._handler.name} took longer than {self._seconds_allowed:g} s")
+            error = f"{self._handler.name} took longer than {self._seconds_allowed:g} s"
+            self._end_failure("timeout", error, what="timed out", now=f"the handler {what_now}")
 
-    def _end_failure(self, reason: str, error: str, asked: float | None = None) -> None:
+    def _end_failure(
+        self, reason: str, error: str, asked: float | None = None, *, what: str = "failed", now: str = ""
+    ) -> None:
         if self.ended:
             return
         delay = self._dispatcher.policy_for(self._handler).delay(self._progress.tries, random.random, asked)
         if delay is None:
             self._run.reason, self._run.error = reason, error
-            self._log(logging.ERROR, "failed for good", error)
+            self._tell(logging.ERROR, what, "dead", reason=reason, error=error, now=now)
             self._end("dead", reason)
         else:
             self._progress.due = self._dispatcher.clock() + delay
-            self._log(logging.WARNING, "failed", f"{error}; next try in {delay:.1f} s")
+            self._tell(logging.WARNING, what, "retry", reason=reason, error=error, now=now, next_try_s=delay)
             self._end("pending", reason if asked is None else "retry_later")
 
     def _end(self, state: str, reason: str = "") -> None:
@@ -317,33 +342,24 @@ class _Attempt:
             self._dispatcher.tally.note_attempt(self._handler.name, reason or state, ms, retried=state == "pending")
             self._dispatcher.attempt_ended(self._run)
 
-    def _log(self, level: int, what: str, detail: str) -> None:
-        if logger.isEnabledFor(level):
-            logger.log(
-                level,
-                "%s: event=%s type=%r session=%r handler=%s attempt=%d ms=%.1f%s",
-                what,
-                self._run.event.id,
-                self._run.event.type,
-                self._run.event.session_id,
-                self._handler.name,
-                self._progress.tries,
-                (time.monotonic() - self._started) * 1000,
-                f" {detail}" if detail else "",
-            )
-
-
-def describe(error: BaseException) -> str:
-    """Type and place of an error, for logs and Redis. Never its text, which may quote what a human wrote."""
-    place = _innermost(error.__traceback__)
-    return f"{type(error).__name__} at {place}" if place else type(error).__name__
-
-
-def _innermost(traceback: TracebackType | None) -> str:
-    place = ""
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if "site-packages" not in code.co_filename or not place:
-            place = f"{Path(code.co_filename).name}:{traceback.tb_lineno} in {code.co_name}"
-        traceback = traceback.tb_next
-    return place
+    def _tell(self, level: int, what: str, outcome: str, **more: Any) -> None:
+        """Say in the log and the trace how it ended."""
+        if self._step:
+            error = str(more.get("error", ""))
+            self._step.end(outcome, "timeout" if more.get("reason") == "timeout" else error.partition(" ")[0])
+        event = self._run.event
+        logger.log(
+            level,
+            what,
+            event_id=event.id,
+            type=event.type,
+            session_id=event.session_id,
+            agent=event.agent_name,
+            handler=self._handler.name,
+            attempt=self._progress.tries,
+            outcome=outcome,
+            ms=(time.monotonic() - self._started) * 1000,
+            worker=self._dispatcher.worker,
+            trace_id=self._step.trace_id if self._step else None,
+            **more,
+        )

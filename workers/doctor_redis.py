@@ -10,9 +10,12 @@ from typing import Any, Final
 import redis
 from redis.exceptions import RedisError
 
-from receiver.connections import connect
+from receiver.connections import connect, open_sentinels
+from receiver.demands import unmet
+from receiver.durability import Durability
 from receiver.keeping import Keeping
-from receiver.settings import QueueSettings
+from receiver.sentinels import SentinelAddress
+from receiver.settings import QueueSettings, WebSettings
 from workers.finding import Finding
 
 _OLDEST_REDIS: Final = (7, 0)  # scripts declare there whether they may run when memory is full
@@ -21,21 +24,30 @@ _MOST_MEMORY: Final = 0.75
 _SLOW_MS: Final = 10.0
 _CLOCK_SECONDS: Final = 2.0
 _PINGS: Final = 5
+_PLACES: Final = {
+    Durability.DISK: ("on disk", "set appendfsync there to everysec or always"),
+    Durability.REPLICA: ("on a replica", "connect one"),
+}
 
 
 def examine_redis(settings: QueueSettings, keeping: Keeping, *, release: bool) -> Iterator[Finding]:
-    """Version, memory, persistence, latency, clock and connections."""
+    """Sentinels, version, what is demanded of it, memory, persistence, latency, clock and connections."""
+    address = SentinelAddress.from_url(settings.redis_url)
+    if address is not None:
+        yield from _sentinels(settings, address)
     try:
         with connect(settings, timeout=5.0) as client:
             told: dict[str, Any] = client.info()
             latency = statistics.median(_ping_ms(client) for _ in range(_PINGS))
             seconds, micros = client.time()
             ahead = time.time() - (seconds + micros / 1e6)
+            demands = list(_demands(settings, told, client))
     except (RedisError, OSError) as error:
         level = "problem" if release else "warning"
         yield Finding(level, f"Redis cannot be reached: {type(error).__name__}", "check REDIS_URL and HILOOP_REDIS_TLS")
         return
     yield from _version(told)
+    yield from demands
     yield from _memory(told, keeping)
     if not told.get("aof_enabled"):
         yield Finding(
@@ -66,6 +78,43 @@ def _version(told: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("problem", f"Redis {version} is too old", "use Redis 7.0 or Valkey 7.2, or newer")
     else:
         yield Finding("ok", f"{told.get('server_name', 'redis')} {told.get('valkey_version', version)}")
+
+
+def _demands(settings: QueueSettings, told: Mapping[str, Any], client: redis.Redis) -> Iterator[Finding]:
+    durability = settings.durability if isinstance(settings, WebSettings) else Durability.MEMORY
+    problems = [Finding("problem", what, mend) for what, mend in unmet(told, durability)]
+    yield from problems
+    if durability is Durability.MEMORY or problems:
+        return
+    place, reason = _PLACES[durability]
+    started = time.perf_counter()
+    with client.pipeline(transaction=False) as pipe:
+        pipe.set(settings.layout.own("probe"), "", ex=10)
+        pipe.execute_command(*durability.question)  # type: ignore[no-untyped-call]  # redis-py's own gap
+        _, confirmation = pipe.execute()
+    if durability.is_confirmed(confirmation):
+        yield Finding("ok", f"Redis confirms after {(time.perf_counter() - started) * 1000:.0f} ms: {place}")
+    else:
+        what = f"Redis does not confirm what is to be {place}: every event is answered 503"
+        yield Finding("problem", what, f"{reason}, or set HILOOP_DURABILITY=memory")
+
+
+def _sentinels(settings: QueueSettings, address: SentinelAddress) -> Iterator[Finding]:
+    """Each Sentinel by itself: what one of them does not know shows only when the others are gone."""
+    for number, sentinel in enumerate(open_sentinels(settings, address, timeout=5.0).sentinels):
+        host, port = address.hosts[number]
+        with sentinel:
+            try:
+                states: Any = sentinel.sentinel_masters()
+            except (RedisError, OSError) as error:
+                yield Finding("warning", f"Sentinel {host}:{port}: {type(error).__name__}", "check it and REDIS_URL")
+                continue
+        state = states.get(address.service)
+        if state is None:
+            yield Finding("problem", f"Sentinel {host}:{port} watches no {address.service}", "check REDIS_URL")
+        else:
+            others, replicas = state["num-other-sentinels"], state["num-slaves"]
+            yield Finding("ok", f"Sentinel {host}:{port} knows {others} others and {replicas} replicas")
 
 
 def _memory(told: Mapping[str, Any], keeping: Keeping) -> Iterator[Finding]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from workers.claims import Claimed
 from workers.dispatch import Dispatcher
-
-logger = logging.getLogger("hiloop.worker")
 
 
 class HandlerLoop:

@@ -6,7 +6,6 @@ done by then it leaves alone: an event that was put back has not ended before th
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +13,7 @@ import redis
 
 from receiver.errors import HiloopError, InvalidOrder
 from receiver.keyring import KeyPair
+from receiver.logs import get_logger
 from receiver.orders import Order, Orders
 from receiver.settings import WorkerSettings
 from workers.background import BackgroundTask
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from receiver.client import HiloopClient
     from receiver.stored import StoredEvent
 
-logger = logging.getLogger("hiloop.orders")
+logger = get_logger()
 
 POLL_SECONDS: Final = 1.0
 # The most that one order touches, the events accepted first; so a worker's memory stays bounded.
@@ -63,12 +63,12 @@ class OrderTask(BackgroundTask):
     def _carry_out(self, order_id: str) -> None:
         state = self._orders.state(order_id)
         if state is None or state.order is None:
-            logger.warning("dropped an order that is none: order=%s", order_id)
+            logger.warning("dropped an order that is none", order=order_id)
             self._orders.end(order_id, "refused", problem="unreadable")
             return
         order = state.order
         if self._orders.begin(order_id) > MOST_TRIES:
-            logger.warning("dropped an order at which workers ended: order=%s by=%r", order_id, order.by)
+            logger.warning("dropped an order at which workers ended", order=order_id, by=order.by)
             self._orders.end(order_id, "failed", problem="worker_lost")
             return
 
@@ -79,14 +79,14 @@ class OrderTask(BackgroundTask):
         try:
             result = self._act(order, tell)
         except InvalidOrder as error:
-            logger.warning("refused an order: order=%s by=%r why=%s", order_id, order.by, error)
+            logger.warning("refused an order", order=order_id, by=order.by, why=str(error))
             self._orders.end(order_id, "refused", problem=str(error))
             return
         except HiloopError as error:
-            logger.warning("an order failed: order=%s by=%r code=%s", order_id, order.by, error.code)
+            logger.warning("an order failed", order=order_id, by=order.by, code=error.code)
             self._orders.end(order_id, "failed", problem=error.code)
             return
-        logger.info("carried out: order=%s kind=%s by=%r %s", order_id, order.kind, order.by, _spelled(result))
+        logger.info("carried out", order=order_id, kind=order.kind, by=order.by, **result)
         self._orders.end(order_id, "done", result)
 
     def _act(self, order: Order, tell: Tell) -> dict[str, int]:
@@ -168,7 +168,3 @@ def _redeliver(client: HiloopClient, ids: Sequence[str], tell: Tell) -> dict[str
             result["refused"] += 1
     tell(len(ids), len(ids))
     return result
-
-
-def _spelled(result: dict[str, int]) -> str:
-    return " ".join(f"{name}={number}" for name, number in result.items())

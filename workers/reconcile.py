@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -35,7 +35,8 @@ class Report:
     ``checked``: on the platform's list. ``known``: accepted by us. ``on_their_way``: not tried by the platform yet.
     ``asked``: redelivery asked for. ``arrived``: of these, those that have been accepted since. ``refused``: the
     platform would not send them. ``left``: missing, but not asked for (the budget was used up, or asked already).
-    ``stopped``: why it ended early (an error's code), or empty.
+    ``webhooks``: to how many webhooks the deliveries went that were looked at. ``stopped``: why it ended early (an
+    error's code), or empty.
     """
 
     checked: int = 0
@@ -45,6 +46,7 @@ class Report:
     arrived: int = 0
     refused: int = 0
     left: int = 0
+    webhooks: int = 0
     stopped: str = ""
 
     @property
@@ -58,7 +60,9 @@ class Report:
 
 
 class Reconciliation:
-    """Compares one agent's deliveries with what one queue has accepted."""
+    """Compares one agent's deliveries with what one queue has accepted. ``webhooks``: those that lead to it, by id; of
+    deliveries to others nothing is missing here. Empty: all lead here.
+    """
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class Reconciliation:
         connection: redis.Redis,
         layout: Layout,
         *,
+        webhooks: Collection[str] = (),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -74,6 +79,7 @@ class Reconciliation:
         self._redis: Any = connection
         self._layout = layout
         self._ledger = Ledger(connection, layout)
+        self._webhooks = frozenset(webhooks)
         self._now = now
         self._clock = clock
         self._sleep = sleep
@@ -95,7 +101,8 @@ class Reconciliation:
         """
         report = Report()
         missing: dict[str, WebhookDelivery] = {}
-        for chunk in _chunks(self._deliveries(since)):
+        targets: set[str | None] = set()
+        for chunk in _chunks(self._deliveries(since, targets)):
             known = self._ledger.known(list(chunk))
             lacking = {event: one for event, one in chunk.items() if event not in known}
             waiting = [event for event, one in lacking.items() if one.status == "Pending" and not one.attempts]
@@ -105,6 +112,7 @@ class Reconciliation:
                 checked=report.checked + len(chunk),
                 known=report.known + len(known),
                 on_their_way=report.on_their_way + len(waiting),
+                webhooks=len(targets),
             )
             watch(report)
         if dry_run:
@@ -120,12 +128,15 @@ class Reconciliation:
         self._redis.hset(key, mapping=noted)
         self._redis.expire(key, lasting)
 
-    def _deliveries(self, since: timedelta) -> Iterator[WebhookDelivery]:
+    def _deliveries(self, since: timedelta, targets: set[str | None]) -> Iterator[WebhookDelivery]:
+        """Those that may lead here, the latest first; ``targets`` gets their webhooks."""
         start = self._now() - since
         for delivery in self._client.list_webhook_deliveries(limit=_PAGE):
             if delivery.created_at < start:
                 return
-            yield delivery
+            if not self._webhooks or delivery.webhook_id in self._webhooks:
+                targets.add(delivery.webhook_id)
+                yield delivery
 
     def _ask(
         self, report: Report, missing: dict[str, WebhookDelivery], budget: int, watch: Callable[[Report], None]

@@ -5,7 +5,6 @@ Agents are those that the settings name, and those whose events were handled lat
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -14,6 +13,7 @@ import redis
 
 from receiver.keyring import KeyPair
 from receiver.ledger import SCAN_LIMIT, Ledger
+from receiver.logs import get_logger
 from receiver.settings import WorkerSettings
 from receiver.stored import Filter
 from workers.background import BackgroundTask
@@ -21,7 +21,7 @@ from workers.background import BackgroundTask
 if TYPE_CHECKING:
     from workers.reconcile import Report
 
-logger = logging.getLogger("hiloop.reconcile")
+logger = get_logger()
 
 # How far back the list of deliveries is read, and how many redeliveries are asked for at a time.
 SINCE: Final = timedelta(hours=24)
@@ -67,17 +67,17 @@ class Reconciler(BackgroundTask):
         with HiloopClient(
             settings.api_key, agent, base_url=settings.base_url, agent_keys=self._pairs, retries=patience
         ) as client:
-            reconciliation = Reconciliation(client, self._redis, settings.layout)
+            reconciliation = Reconciliation(client, self._redis, settings.layout, webhooks=settings.webhooks)
             report = reconciliation.run(since=SINCE, wait=WAIT_SECONDS, budget=BUDGET, watch=self._keep_on)
             reconciliation.note(report, int(settings.reconcile * 10) + 60)
             note_deliveries(client, agent, self._redis, settings.layout)
         if report.asked or report.stopped:
             logger.info(
-                "compared with the platform: agent=%r checked=%d asked=%d arrived=%d left=%d stopped=%s",
-                agent,
-                report.checked,
-                report.asked,
-                report.arrived,
-                report.left,
-                report.stopped or "no",
+                "compared with the platform",
+                agent=agent,
+                checked=report.checked,
+                asked=report.asked,
+                arrived=report.arrived,
+                left=report.left,
+                stopped=report.stopped,
             )

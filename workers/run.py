@@ -11,25 +11,30 @@ from pathlib import Path
 from typing import NoReturn
 
 from receiver.connections import connect
+from receiver.demands import check_redis
 from receiver.envelope import has_aes
 from receiver.errors import ConfigurationError
 from receiver.keyring import KeyPair, Keyring
+from receiver.places import describe
 from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
+from receiver.tracing import Tracing, start_tracing
+from workers.alerter import Alerter
+from workers.alerts import alert_handlers
 from workers.background import BackgroundTask
 from workers.catalog import Catalog
 from workers.claims import Closing
 from workers.clients import Clients
-from workers.dispatch import Dispatcher, describe
+from workers.dispatch import Dispatcher
 from workers.orders import OrderTask
 from workers.reconciler import Reconciler
 from workers.registry import Registry, registry
 from workers.worker import HiloopWorker
 
-logger = logging.getLogger("hiloop.worker")
-
 # A command to Redis that hangs longer than this is given up, and asked about again.
 REDIS_TIMEOUT = 5.0
+# What a round of a background task may still take at a stop.
+STOP_SECONDS = 1.0
 
 
 def keyring_of(settings: WorkerSettings) -> Keyring:
@@ -73,14 +78,14 @@ def import_handlers(settings: WorkerSettings) -> Registry:
     return registry
 
 
-def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
+def make_worker(settings: WorkerSettings, handlers: Registry, tracing: Tracing | None = None) -> HiloopWorker:
     """A worker over Redis. Raises `ConfigurationError` for a key that is none, or a processor that cannot decrypt."""
     if not has_aes():
         raise ConfigurationError(["this processor has no AES instructions; run workers on x86-64 or ARMv8 with AES"])
     keyring = keyring_of(settings)
     clients = Clients(settings, list(keyring))
 
-    def make_dispatcher(report: Callable[[Closing], None]) -> Dispatcher:
+    def make_dispatcher(report: Callable[[Closing], None], worker: str) -> Dispatcher:
         return Dispatcher(
             handlers,
             keyring=keyring,
@@ -90,6 +95,8 @@ def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
             concurrency=settings.concurrency,
             report=report,
             clients=clients,
+            worker=worker,
+            tracing=tracing,
         )
 
     # No retries below: a claim that is sent twice would lose the first one's events until a resync.
@@ -97,26 +104,37 @@ def make_worker(settings: WorkerSettings, handlers: Registry) -> HiloopWorker:
 
 
 def background_tasks(settings: WorkerSettings, handlers: Registry) -> list[BackgroundTask]:
-    """What the settings want done beside the events. Comparing with the platform needs an API key."""
-    # One client for all: small plans of Redis have few connections.
+    """What the settings and handlers want done beside the events. Comparing with the platform needs an API key."""
     connection = connect(settings, timeout=REDIS_TIMEOUT)
     pairs = list(keyring_of(settings))
     tasks: list[BackgroundTask] = [Catalog(settings, connection, handlers), OrderTask(settings, connection, pairs)]
     if settings.api_key and settings.reconcile:
         tasks.append(Reconciler(settings, connection, pairs))
+    if settings.alerts.url or alert_handlers.functions:
+        tasks.append(Alerter(settings, connection, alert_handlers.functions))
     return tasks
 
 
 def run_worker(settings: WorkerSettings) -> NoReturn:
-    """Run a worker until it is told to stop, then end this process: 0 if nothing was left in flight."""
+    """Run a worker until it is told to stop, then end this process: 0 if nothing was left in flight.
+
+    Raises `ConfigurationError` for what cannot work.
+    """
     handlers = import_handlers(settings)
-    worker = make_worker(settings, handlers)
+    check_redis(settings)
+    tracing = start_tracing(os.environ, "worker", settings.queue)
+    worker = make_worker(settings, handlers, tracing)
     tasks = background_tasks(settings, handlers)
     for task in tasks:
         task.start()
     done = worker.work()
     for task in tasks:
         task.stop()
+    for task in tasks:
+        # One that ends in the middle of a round would keep its lease, and the others from the task.
+        task.join(STOP_SECONDS)
+    if tracing is not None:
+        tracing.stop()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import select
 import signal
@@ -12,8 +11,6 @@ from typing import Any
 
 import redis
 from redis.exceptions import RedisError
-
-logger = logging.getLogger("hiloop.worker")
 
 
 class Wakeup:
@@ -67,6 +64,10 @@ class Wakeup:
                     yield message["channel"] != self._channels[0].encode(), message["data"]
         except (RedisError, OSError):
             self._unsubscribe()
+
+    def renew(self) -> None:
+        """Subscribe anew, since Redis may have moved: a server that was demoted or cut off keeps silent."""
+        self._unsubscribe()
 
     def close(self) -> None:
         """Give everything back."""

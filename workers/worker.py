@@ -8,7 +8,6 @@ further ones. What an event goes through is drawn in LIFE.md beside this file.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import socket
@@ -26,6 +25,8 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker import BaseWorker
 
+from receiver.layout import event_id
+from receiver.logs import get_logger
 from receiver.scripts import load_script
 from receiver.settings import WorkerSettings
 from workers.claims import Claimed, Closing
@@ -33,7 +34,7 @@ from workers.dispatch import Dispatcher
 from workers.loop import HandlerLoop
 from workers.wakeup import Wakeup
 
-logger = logging.getLogger("hiloop.worker")
+logger = get_logger()
 
 # More in one step would keep Redis from others for more than about 2 ms.
 MAX_CLAIM: Final = 64
@@ -46,16 +47,17 @@ MAX_CRASHES: Final = 4
 RELEASE_SECONDS: Final = 2.0
 # Attempts and latencies are written so often; those since then are lost to the numbers when a worker is killed.
 TALLY_SECONDS: Final = 1.0
-_LONGEST_PAUSE: Final = 2.0
+# A failover takes seconds; a worker is not to add any.
+_LONGEST_PAUSE: Final = 0.5
 
-MakeDispatcher = Callable[[Callable[[Closing], None]], Dispatcher]
+MakeDispatcher = Callable[[Callable[[Closing], None], str], Dispatcher]
 
 
 class HiloopWorker(BaseWorker):
     """A worker of RQ's family that runs many events at once, in order within a session.
 
     ``connection`` must not repeat commands by itself: a claim that was sent twice would be lost. ``make_dispatcher``
-    gets the function that takes closings and makes what runs the handlers.
+    gets the function that takes closings and this worker's name, and makes what runs the handlers.
     """
 
     def __init__(self, settings: WorkerSettings, connection: redis.Redis, make_dispatcher: MakeDispatcher) -> None:
@@ -76,7 +78,7 @@ class HiloopWorker(BaseWorker):
         self._tell: Any = connection.register_script(load_script(layout, "workers", "tally"))
         self._wakeup = Wakeup(connection, [layout.own(f"wake:{self.name}"), self.pubsub_channel_name])
         self._reported: deque[Closing] = deque()
-        self._loop = HandlerLoop(make_dispatcher(self._report))
+        self._loop = HandlerLoop(make_dispatcher(self._report, self.name))
 
         self._held: dict[str, Claimed] = {}
         self._closings: list[Closing] = []
@@ -109,7 +111,7 @@ class HiloopWorker(BaseWorker):
         signal.signal(signal.SIGINT, self._on_signal)
         self._wakeup.watch_signals()
         self._loop.start()
-        logger.info("started: worker=%s pid=%d concurrency=%d", self.name, os.getpid(), self._settings.concurrency)
+        logger.info("started", worker=self.name, pid=self.pid, concurrency=self._settings.concurrency)
         try:
             while not self._is_finished():
                 self._wait()
@@ -228,7 +230,7 @@ class HiloopWorker(BaseWorker):
                 if answer and held and one.verb == "done":
                     self._loop.dispatcher.tally.note_handled(held.latency(closed_at))
                 if not answer and not self._resync:
-                    logger.warning("closed too late, another worker has it: job=%s", one.job_id)
+                    logger.warning("closed too late: another worker has it", event_id=event_id(one.job_id))
         run = [_claimed(fields) for fields in claimed]
         self._alone = bool(alone)
         self._look = len(claimed) == want > 0 and not suspended
@@ -264,7 +266,7 @@ class HiloopWorker(BaseWorker):
         elif unbroken:
             self._born = self._look = True
         else:
-            logger.warning("lease lost: others have taken over %d events", len(self._held))
+            logger.warning("lease lost: others have taken over", worker=self.name, events=len(self._held))
             self._loop.call(self._loop.dispatcher.drop_all)
             self._held.clear()
             self._closings.clear()
@@ -288,8 +290,9 @@ class HiloopWorker(BaseWorker):
         except (RedisError, OSError) as error:
             if not self._pause:
                 # The text of an error may quote its arguments; its type says enough.
-                logger.warning("redis is not available: error=%s; waiting", type(error).__name__)
+                logger.warning("redis is not available, waiting", error=type(error).__name__)
             self._pause = min(_LONGEST_PAUSE, self._pause * 2 or 0.05)
+            self._wakeup.renew()
             return None
         if self._pause:
             logger.info("redis is available again")
@@ -320,13 +323,13 @@ class HiloopWorker(BaseWorker):
         self._report_tally()
         record: list[Any] = [self.name, self._lease_ms, MAX_CRASHES, -1]
         gone = self._call(self._heartbeat, record) is not None
-        logger.info("stopped: worker=%s put_back=%d", self.name, len(left))
+        logger.info("stopped", worker=self.name, put_back=len(left))
         return done and gone
 
 
 def _claimed(fields: Sequence[Any]) -> Claimed:
     """What `advance` returns of an event it has claimed. What others wrote into the job may be no text."""
-    job_id, execution_id, body, signature, progress, claims, replay, accepted_at = fields
+    job_id, execution_id, body, signature, progress, claims, replay, accepted_at, traceparent = fields
     return Claimed(
         job_id.decode(errors="replace"),
         execution_id.decode(errors="replace"),
@@ -336,6 +339,7 @@ def _claimed(fields: Sequence[Any]) -> Claimed:
         int(claims),
         replay.decode(errors="replace"),
         accepted_at.decode(errors="replace"),
+        traceparent.decode(errors="replace"),
     )
 
 

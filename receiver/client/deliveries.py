@@ -116,4 +116,6 @@ def _read_delivery(raw: fields.Fields) -> WebhookDelivery:
         delivered_at=fields.optional_time(raw, "deliveredAt"),
         next_retry_at=fields.optional_time(raw, "nextRetryAt"),
         raw=raw,
+        payload=fields.optional_text(raw, profile_v1.PAYLOAD),
+        signature=fields.optional_text(raw, profile_v1.SIGNATURE),
     )

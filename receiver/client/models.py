@@ -144,7 +144,11 @@ class GuestToken:
 
 @dataclass(frozen=True, slots=True)
 class WebhookDelivery:
-    """One event on its way to one webhook; ``status`` is `"Pending"`, `"Delivered"` or `"Failed"`."""
+    """One event on its way to one webhook; ``status`` is `"Pending"`, `"Delivered"` or `"Failed"`.
+
+    ``payload`` (the raw body, as text) and ``signature`` (the value of its X-Hiloop-Signature) are what the platform
+    sends. Only `get_webhook_delivery` gives them, and only where the platform tells.
+    """
 
     id: str
     webhook_id: str | None
@@ -159,6 +163,8 @@ class WebhookDelivery:
     delivered_at: datetime | None
     next_retry_at: datetime | None
     raw: Raw = field(repr=False, compare=False)
+    payload: str | None = field(default=None, repr=False, compare=False)
+    signature: str | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

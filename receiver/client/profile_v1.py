@@ -15,6 +15,10 @@ PUBLISH_KEY: Final = Route("PUT", "/v1/agent/keys")
 LIST_DELIVERIES: Final = Route("GET", "/v1/agent/webhook-deliveries")
 GET_DELIVERY_STATS: Final = Route("GET", "/v1/agent/webhook-deliveries/stats")
 GET_DELIVERY: Final = Route("GET", "/v1/agent/webhook-deliveries/{delivery_id}")
+# A single delivery, not one in a list, may carry what the platform sends: its raw body as text, and the value of its
+# X-Hiloop-Signature. Null: not kept any more. Absent: this platform never tells.
+PAYLOAD: Final = "payload"
+SIGNATURE: Final = "signature"
 RETRY_DELIVERY: Final = Route("POST", "/v1/agent/webhook-deliveries/{delivery_id}/retry")
 
 # Names of encrypted fields; they are part of what is authenticated.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -20,14 +19,14 @@ from receiver.dashboard.access import SESSION_SECONDS
 from receiver.dashboard.filters import Asked, asked, settled
 from receiver.dashboard.render import ROOT, url
 from receiver.dashboard.safety import BadForm, is_same_origin, is_secure, local_path, read_form, set_cookie
-from receiver.dashboard.throttle import source_of
 from receiver.dashboard.views import Desk, Refused, session_of
 from receiver.errors import InvalidOrder, TooManyOrders
 from receiver.ledger import SCAN_LIMIT
+from receiver.logs import get_logger
 from receiver.orders import MAX_IDS, Order
 from receiver.stored import StoredEvent
 
-logger = logging.getLogger("hiloop.dashboard")
+logger = get_logger()
 
 _SHOWN_FIRST: Final = 10
 
@@ -59,11 +58,10 @@ class Actions:
     async def login(self, request: Request) -> Response:
         """Check a token. Tries are few a minute."""
         form = await self._form(request)
-        peer = request.client.host if request.client else ""
-        source = source_of(peer, request.headers.get("x-forwarded-for", ""))
+        source = self._desk.place(request)
         wait = await self._desk.read(partial(self._desk.throttle.admit, source))
         if wait:
-            logger.warning("dashboard: too many tries to log in: from=%s", source)
+            logger.warning("too many tries to log in", source=source)
             answer = self._ask(request, form.get("next", ""), f"Too many tries. Try again in {wait} s.", 429)
             answer.headers["Retry-After"] = str(wait)
             return answer
@@ -71,12 +69,12 @@ class Actions:
             form.get("token", ""), form.get("name", ""), nonce=os.urandom(16), now=time.time()
         )
         if cookie is None:
-            logger.warning("dashboard: a wrong token: from=%s", source)
+            logger.warning("refused a login", source=source)
             return self._ask(request, form.get("next", ""), "This token is none of this dashboard’s.", 401)
         await self._desk.read(partial(self._desk.throttle.forget, source))
         session = self._desk.access.session(cookie, time.time())
         if session is not None:
-            logger.info("dashboard: logged in: by=%r may_order=%s from=%s", session.name, session.may_order, source)
+            logger.info("logged in", by=session.name, may_order=session.may_order, source=source)
         answer = RedirectResponse(local_path(form.get("next", "")), 303)
         answer.headers["Set-Cookie"] = set_cookie(cookie, SESSION_SECONDS, secure=is_secure(request))
         return answer
@@ -133,17 +131,9 @@ class Actions:
             raise Refused(400, "This cannot be ordered", f"{error}.") from None
         except TooManyOrders as error:
             raise Refused(429, "Too many orders", f"{error}") from None
-        peer = request.client.host if request.client else ""
-        source = source_of(peer, request.headers.get("x-forwarded-for", ""))
-        logger.info(
-            "dashboard: ordered: order=%s kind=%s by=%r from=%s ids=%d filter=%r",
-            order_id,
-            order.kind,
-            order.by,
-            source,
-            len(order.ids),
-            "" if order.wanted is None else {name: v for name, v in _set_fields(order).items() if v is not None},
-        )
+        wanted = "" if order.wanted is None else asdict(order.wanted)
+        told = {"order": order_id, "kind": order.kind, "by": order.by, "ids": " ".join(order.ids[:_SHOWN_FIRST])}
+        logger.info("ordered", **told, wanted=wanted, source=self._desk.place(request))
         return RedirectResponse(url("order", id=order_id), 303)
 
     def _touched(self, ids: tuple[str, ...], question: Asked) -> Touched:
@@ -198,11 +188,6 @@ def _ids(form: QueryParams) -> tuple[str, ...]:
 
 def _foreign() -> Refused:
     return Refused(403, "This form is not from this page", "Open the page again in this browser, and repeat it there.")
-
-
-def _set_fields(order: Order) -> dict[str, object]:
-    wanted = order.wanted
-    return {} if wanted is None else {name: getattr(wanted, name) for name in wanted.__slots__}
 
 
 def _by(events: tuple[StoredEvent, ...]) -> dict[str, list[tuple[str, int]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -27,10 +26,11 @@ from receiver.dashboard.safety import HEADERS, session_cookie
 from receiver.dashboard.throttle import LoginThrottle
 from receiver.dashboard.views import Desk, Refused, session_of
 from receiver.ledger import Ledger
+from receiver.logs import get_logger
 from receiver.orders import Orders
 from receiver.settings import WebSettings
 
-logger = logging.getLogger("hiloop.dashboard")
+logger = get_logger()
 
 REDIS_TIMEOUT: Final = 3.0
 _AWAY: Final = Refused(
@@ -57,6 +57,7 @@ class Dashboard:
             overviews=overviews,
             pool=pool,
             templates=Templates(self._static),
+            proxies=settings.proxies,
         )
         self._live = Live(overviews)
         self._app = Starlette(routes=self._routes())
@@ -140,7 +141,7 @@ class Dashboard:
             except HTTPException:
                 raise
             except (RedisError, OSError) as error:
-                logger.warning("dashboard: redis is not available: error=%s", type(error).__name__)
+                logger.warning("redis is not available", error=type(error).__name__)
                 return self._refuse(request, _AWAY)
 
         return answering

@@ -10,10 +10,11 @@ from functools import partial
 from typing import Final
 
 from receiver.attempts import HandlerCounts
+from receiver.counted import percentiles
 from receiver.dashboard.charts import Chart, curves, stacked
 from receiver.dashboard.pool import Pool
 from receiver.dashboard.series import Period, Series, clock
-from receiver.ledger import Ledger, Status, percentiles
+from receiver.ledger import Ledger, Status
 from receiver.noted import PlatformNote
 from receiver.stored import Filter, StoredEvent
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from receiver.ledger import Ledger, merged
+from receiver.counted import merged
+from receiver.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)

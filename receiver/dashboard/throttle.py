@@ -1,9 +1,9 @@
 """How often one may try to log in: few times a minute from one place, some more from all places together.
 
-Counted in Redis, so that it holds for several web processes. The place is the address of the connection. Behind a
-router of a platform or a local proxy, whose addresses are private, that would be the same for everybody: then it is the
-last address in `X-Forwarded-For`, which that router has written itself. Whoever connects from a public address and
-sends such a header gains nothing, and one who had many addresses would meet the limit for all.
+Counted in Redis, so that it holds for several web processes. Where `HILOOP_PROXIES` does not say how many routers are
+in front, a connection from a private address is taken for that of one router: it has added the sender's address to
+`X-Forwarded-For` itself. Whoever connects from a public address and sends such a header gains nothing by it, and one
+who has many addresses meets the limit for all.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final
 import redis
 
 from receiver.layout import Layout
+from receiver.sources import source_of
 
 TRIES: Final = 5
 TRIES_OF_ALL: Final = 60
@@ -22,10 +23,11 @@ SECONDS: Final = 60
 _ALL: Final = "all"
 
 
-def source_of(peer: str, forwarded: str) -> str:
+def place_of(peer: str, forwarded: str, proxies: int | None) -> str:
     """From where somebody logs in. ``forwarded``: the header `X-Forwarded-For`, or empty."""
-    last = forwarded.rpartition(",")[2].strip()
-    return last if last and _is_private(peer) and _is_address(last) else peer
+    if proxies is None:
+        proxies = 1 if _is_private(peer) else 0
+    return source_of(peer, forwarded, proxies)
 
 
 class LoginThrottle:
@@ -64,11 +66,3 @@ def _is_private(address: str) -> bool:
     except ValueError:
         return False
     return found.is_private or found in ipaddress.ip_network("100.64.0.0/10")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -14,7 +14,7 @@ from receiver.dashboard.access import Access, Session
 from receiver.dashboard.overview import Overviews
 from receiver.dashboard.pool import Pool
 from receiver.dashboard.render import Templates
-from receiver.dashboard.throttle import LoginThrottle
+from receiver.dashboard.throttle import LoginThrottle, place_of
 from receiver.ledger import Ledger
 from receiver.orders import Orders
 
@@ -47,10 +47,16 @@ class Desk:
     overviews: Overviews
     pool: Pool
     templates: Templates
+    proxies: int | None
 
     async def read(self, call: Callable[[], _Result]) -> _Result:
         """What a blocking call gives, made in a thread of the dashboard's. Raises `Busy`, `redis.RedisError`."""
         return await self.pool.run(call)
+
+    def place(self, request: Request) -> str:
+        """From where somebody asks."""
+        peer = request.client.host if request.client else ""
+        return place_of(peer, ",".join(request.headers.getlist("x-forwarded-for")), self.proxies)
 
     def page(self, request: Request, name: str, status: int = 200, **values: Any) -> Response:
         """A page for whoever asks."""

@@ -1,25 +1,36 @@
 #!lua
 -- Make events durable. One atomic step for a whole batch: duplicate? remember, write the RQ job, put it in line.
--- ARGV: deduplication window (s), then for every event: event id, job id, lane, queue, body, signature, type,
---       metadata (JSON).
--- Returns for every event 1 (accepted) or 0 (a duplicate). Refused as a whole when memory is full (OOM).
+-- ARGV: deduplication window (s), how many events may wait, then for every event: event id, job id, lane, queue, body,
+--       signature, type, metadata (JSON), traceparent or ''.
+-- Returns for every event 1 (accepted), 0 (a duplicate) or -1 (too many wait). Refused as a whole when memory is full
+-- (OOM).
 
 -- Hand a new event to a worker that waits with a free slot, which saves it a round trip; false if there is none.
 -- A worker whose connection breaks before it has read the message asks what it holds (`resync` in advance).
-local function hand_over(job, queue, body, signature, now, time)
+local function hand_over(job, queue, body, signature, now, time, traceparent)
   if redis.call('EXISTS', SUSPENDED) == 1 then
     return false
   end
   local worker = redis.call('SPOP', WAITING)
   while worker do
     local execution = execution_id(worker, redis.call('INCR', TURN))
-    if redis.call('PUBLISH', WAKE .. worker, cjson.encode({job, execution, body, signature, '', 1, '', time})) > 0 then
+    local message = cjson.encode({job, execution, body, signature, '', 1, '', time, traceparent})
+    if redis.call('PUBLISH', WAKE .. worker, message) > 0 then
       write_claim(job, execution, queue, worker, now, time, 1)
       return true
     end
     worker = redis.call('SPOP', WAITING)
   end
   return false
+end
+
+-- How many events wait for a worker: in line, or for their turn in their session.
+local function waiting()
+  local total = 0
+  for _, queue in ipairs(PRIORITY_QUEUES) do
+    total = total + redis.call('LLEN', QUEUE .. queue) + redis.call('ZCARD', DEFERRED .. queue)
+  end
+  return total
 end
 
 -- Note in which delivery an event came again.
@@ -36,26 +47,32 @@ local function note_delivery(job, metadata, now)
   end
 end
 
-local window, exact, answers, accepted = ARGV[1], now_exact(), {}, 0
-local now = math.floor(exact)
+local window, exact, answers, accepted, duplicates = ARGV[1], now_exact(), {}, 0, 0
+local now, room = math.floor(exact), ARGV[2] - waiting()
 
-for i = 2, #ARGV, 8 do
+for i = 3, #ARGV, 9 do
   local event, job, lane, queue = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local fresh = redis.call('SET', SEEN .. event, now, 'NX', 'EX', window)
+  if room <= 0 and redis.call('EXISTS', SEEN .. event, JOB .. job) == 0 then
+    answers[#answers + 1] = -1
   -- A dead letter outlives the window: it must not be written over.
-  if fresh and redis.call('EXISTS', JOB .. job) == 0 then
+  elseif redis.call('SET', SEEN .. event, now, 'NX', 'EX', window) and redis.call('EXISTS', JOB .. job) == 0 then
     -- A microsecond apart, so that the times tell the order.
     local time = rq_time(exact + accepted / 1000)
     redis.call('HSET', JOB .. job, 'data', JOB_DATA, 'body', ARGV[i + 4], 'signature', ARGV[i + 5],
       'description', ARGV[i + 6], 'event', ARGV[i + 7], 'lane', lane, 'origin', queue, 'created_at', time,
       'enqueued_at', time)
+    if ARGV[i + 8] ~= '' then
+      redis.call('HSET', JOB .. job, 'traceparent', ARGV[i + 8])
+    end
     redis.call('SADD', QUEUES, QUEUE .. queue)
     if lane == '' or redis.call('RPUSH', LANE .. lane, job) == 1 then
-      if not hand_over(job, queue, ARGV[i + 4], ARGV[i + 5], now, time) then
+      if not hand_over(job, queue, ARGV[i + 4], ARGV[i + 5], now, time, ARGV[i + 8]) then
         line_up(job, queue)
+        room = room - 1
       end
     else
       defer(job, queue, now)
+      room = room - 1
     end
     accepted = accepted + 1
     answers[#answers + 1] = 1
@@ -63,9 +80,10 @@ for i = 2, #ARGV, 8 do
     if redis.call('EXISTS', JOB .. job) == 1 then
       note_delivery(job, ARGV[i + 7], now)
     end
+    duplicates = duplicates + 1
     answers[#answers + 1] = 0
   end
 end
 
-count(now, {accepted = accepted, duplicates = #answers - accepted})
+count(now, {accepted = accepted, duplicates = duplicates})
 return answers

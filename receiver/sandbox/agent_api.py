@@ -258,8 +258,9 @@ class AgentApi:
         return page(call.request, with_status(call.request, self._deliveries(call)), Delivery.as_json)
 
     def get_delivery(self, call: Call) -> Response:
-        """One delivery."""
-        return answer(self._delivery(call).as_json())
+        """One delivery, with the request that brings it."""
+        delivery = self._delivery(call)
+        return answer(delivery.as_json() | self._deliverer.request_of(delivery))
 
     def delivery_stats(self, call: Call) -> Response:
         """How the deliveries of the agent's events have gone since the sandbox was started."""

@@ -31,6 +31,9 @@ def _verbatim(text: str) -> str:
 
 
 _HELP: Final = _verbatim(
+    "Examples:\n"
+    "  hiloop-receiver sandbox --webhook http://127.0.0.1:8000/webhooks/hiloop\n"
+    "  hiloop-receiver sandbox --auto approve --after 2s --state hiloop.json\n\n"
     "Faults (x3 for three times, @10% at random, delay:2s for seconds: --fault dropx3 --fault delay:2s@10%)\n"
     + "\n".join(f"  {kind:<16} {what}" for kind, what in KINDS.items())
     + f"\n\nA file of rules:\n\n{EXAMPLE}"

@@ -100,6 +100,14 @@ class Deliverer:
         self._changed()
         self._run(self._attempt(delivery))
 
+    def request_of(self, delivery: Delivery) -> dict[str, str | None]:
+        """What a webhook gets with ``delivery``, as the API shows it: None where the webhook is there no more."""
+        webhook = self._state.webhooks.get(delivery.webhook_id)
+        if webhook is None:
+            return {"payload": None, "signature": None}
+        body = payload(self._state.events[delivery.event_id], delivery)
+        return {"payload": body.decode(), "signature": sign(webhook.secret.encode(), body)}
+
     def _new(self, event: Event, webhook: Webhook) -> Delivery:
         delivery = Delivery(
             new_id("dlv_"), webhook.id, event.id, event.type, event.session_id, event.agent_id, timestamp()

@@ -54,7 +54,14 @@ class Target:
             click.echo(f"{click.style('✓', fg='green')} {sentence}")
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  hiloop-receiver trigger response --action approve --wait 30s
+  hiloop-receiver trigger form --answer severity=High
+  hiloop-receiver trigger message 'Why now?'
+  hiloop-receiver trigger --url http://127.0.0.1:9000 webhook.test"""
+)
 @click.option("--url", envvar="HILOOP_SANDBOX_URL", default=DEFAULT_URL, show_default=True, help="The sandbox.")
 @click.option(
     "--state",
@@ -86,7 +93,11 @@ def _answering(command: Command) -> Command:
     return _session_option(message(wait(command)))
 
 
-@trigger.command()
+@trigger.command(
+    epilog="""\b
+Example:
+  hiloop-receiver trigger response --action approve --wait 30s"""
+)
 @click.option("--action", required=True, help="The action of the button, such as approve.")
 @_answering
 @click.pass_obj
@@ -103,7 +114,11 @@ def response(target: Target, action: str, session: str | None, message_id: str |
     )
 
 
-@trigger.command()
+@trigger.command(
+    epilog="""\b
+Example:
+  hiloop-receiver trigger form --answer severity=High --answer systems=api --answer systems=web"""
+)
 @click.option("--answer", "answers", multiple=True, required=True, metavar="QUESTION=ANSWER", help="Repeatable.")
 @_answering
 @click.pass_obj
@@ -117,7 +132,11 @@ def form(target: Target, answers: tuple[str, ...], session: str | None, message_
     target.report(f"sent the form in session {message.session_id}", sessionId=message.session_id, messageId=message.id)
 
 
-@trigger.command()
+@trigger.command(
+    epilog="""\b
+Example:
+  hiloop-receiver trigger message 'Why now?'"""
+)
 @click.argument("text")
 @_session_option
 @click.pass_obj
@@ -128,7 +147,12 @@ def message(target: Target, text: str, session: str | None) -> None:
     target.report(f"wrote in session {session_id}", sessionId=session_id)
 
 
-@trigger.command("session.closed")
+@trigger.command(
+    "session.closed",
+    epilog="""\b
+Example:
+  hiloop-receiver trigger session.closed""",
+)
 @_session_option
 @click.pass_obj
 @explained
@@ -138,7 +162,12 @@ def session_closed(target: Target, session: str | None) -> None:
     target.report(f"closed session {session_id}", sessionId=session_id)
 
 
-@trigger.command("webhook.test")
+@trigger.command(
+    "webhook.test",
+    epilog="""\b
+Example:
+  hiloop-receiver trigger webhook.test""",
+)
 @_webhook_option
 @click.pass_obj
 @explained
@@ -149,7 +178,12 @@ def webhook_test(target: Target, webhook_id: str | None) -> None:
     target.report(f"sent {len(deliveries)} test event(s): {', '.join(deliveries)}", deliveryIds=deliveries)
 
 
-@trigger.command("webhook.faults")
+@trigger.command(
+    "webhook.faults",
+    epilog="""\b
+Example:
+  hiloop-receiver trigger webhook.faults dropx2 delay:2s@10%""",
+)
 @click.argument("faults", nargs=-1, metavar="[FAULT]...", callback=options.faults)
 @_webhook_option
 @click.pass_obj

@@ -10,6 +10,7 @@ import pytest
 from receiver.sandbox.harness import LocalHiloop
 from tests.acceptance.agent import Agent
 from tests.acceptance.browser import launched, visiting
+from tests.support.installed import Installed, build_and_install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     yield from launched()
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """This package, installed from its wheel."""
+    return build_and_install(tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture

@@ -77,9 +77,9 @@ def test_a_failed_event_is_found_replayed_and_handled(page: Page, stage: Stage) 
     page.get_by_role("link", name=event, exact=True).click()
     expect(page.locator(".lead .status")).to_have_text("handled")
     expect(page.get_by_text("mended")).to_be_visible()
-    assert "ordered: order=ord_" in stage.web.log
-    assert "kind=replay by='Ada'" in stage.web.log
-    assert "carried out: order=ord_" in stage.worker.log
+    assert "ordered" in stage.web.log
+    assert "kind=replay by=Ada" in stage.web.log
+    assert "carried out" in stage.worker.log
 
 
 def test_it_works_without_javascript(browser: Browser, stage: Stage) -> None:

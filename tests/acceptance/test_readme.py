@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from receiver.layout import DEAD_REASONS
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -44,6 +46,12 @@ def test_the_handlers_register(tmp_path: Path) -> None:
     assert shown.strip() == "['handlers.deploy', 'handlers.tidy']"
 
 
+def test_the_handler_of_alerts_registers(tmp_path: Path) -> None:
+    (tmp_path / "handlers.py").write_text(block_with("async def page(alert)"))
+    code = "import handlers; from workers.alerts import alert_handlers; print(list(alert_handlers.functions))"
+    assert run(code, tmp_path).strip() == "['handlers.page']"
+
+
 def test_the_client_asks(tmp_path: Path) -> None:
     code = block_with("def ask_for_approval")
     harness = textwrap.dedent("""
@@ -65,7 +73,7 @@ def test_the_fixtures_work(tmp_path: Path) -> None:
 
 
 def test_every_python_block_is_run_by_a_test_above() -> None:
-    assert len(python_blocks()) == 3
+    assert len(python_blocks()) == 4
 
 
 def test_every_setting_that_is_read_is_in_the_table() -> None:
@@ -77,10 +85,7 @@ def test_every_setting_that_is_read_is_in_the_table() -> None:
 
 
 def test_every_dead_letter_reason_is_named() -> None:
-    for reason in (
-        "handler_error", "timeout", "no_handler", "unknown_key", "bad_envelope", "bad_ciphertext", "bad_event",
-        "unverifiable", "worker_lost", "stopped", "not_an_event", "internal_error",
-    ):  # fmt: skip
+    for reason in DEAD_REASONS:
         assert f"`{reason}`" in README
 
 

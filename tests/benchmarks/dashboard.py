@@ -36,7 +36,7 @@ PAGES = {
     "events, handled": "/events?status=handled",
     "events, one in five": "/events?type=type.3",
     "events, none matches": "/events?agent=nobody",
-    "events, far back": "/events?cursor=2.40000",
+    "events, far back": "/events?cursor=2~40000.0~evt_40000",
     "an event": "/event?id=evt_1000",
     "sessions": "/sessions",
     "a session": "/session?id=s-7",

@@ -37,7 +37,9 @@ class Queue:
         self.accept: Any = client.register_script(load_script(LAYOUT, "receiver", "accept"))
         self.advance: Any = client.register_script(load_script(LAYOUT, "workers", "advance"))
         for start in range(0, waiting, 100):
-            self.accept(args=[604800, *(part for _ in range(min(100, waiting - start)) for part in self.event())])
+            self.accept(
+                args=[604800, 1_000_000, *(part for _ in range(min(100, waiting - start)) for part in self.event())]
+            )
         self.costs: dict[str, list[float]] = {"accept": [], "claim": [], "close": []}
 
     def event(self) -> list[str]:
@@ -45,11 +47,11 @@ class Queue:
         number = next(self.names)
         name = f"evt_{number}"
         lane = f"s-{number % self.sessions}"
-        return [name, job_id(name), lane, LAYOUT.queue, BODY, "sha256=", "response.created", META]
+        return [name, job_id(name), lane, LAYOUT.queue, BODY, "sha256=", "response.created", META, ""]
 
     def round(self) -> None:
         """Accept, claim and close some events, and note what each of the three cost."""
-        self.measure("accept", lambda: self.accept(args=[604800, *self.event()]))
+        self.measure("accept", lambda: self.accept(args=[604800, 1_000_000, *self.event()]))
         held: list[Any] = []
         self.measure("claim", lambda: held.extend(self.advance(args=["w", 30000, 1, 0, 0])[1]), 1)
         # In one session only one event runs at a time: every further claim needs the close before it.

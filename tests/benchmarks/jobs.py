@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 
@@ -12,6 +13,7 @@ from workers.job import open_job
 
 API_KEY = "hlp_" + "b" * 64
 KEYRING = Keyring([KeyPair.from_api_key(API_KEY)])
+_seconds = float(os.environ.get("BENCH_HANDLER_SECONDS", "0"))
 _times = os.open(os.environ["BENCH_TIMES"], os.O_WRONLY | os.O_APPEND) if "BENCH_TIMES" in os.environ else -1
 
 
@@ -26,7 +28,9 @@ def noop(event: OpenedEvent) -> None:
 
 @on("response.created")
 async def handle(event: OpenedEvent) -> None:
-    """The same for our worker; writes when it started, if that is measured."""
+    """The same for our worker; takes as long as it is told to, and writes when it started, if that is measured."""
     if _times >= 0:
         os.write(_times, f"{event.id} {time.time():.6f}\n".encode())
+    if _seconds:
+        await asyncio.sleep(_seconds)
     noop(event)

@@ -22,8 +22,9 @@ from receiver.scripts import load_script
 from tests.benchmarks.events import fill_ours, sealed_events
 
 LAYOUT = Layout()
-PROGRESS = '{"handlers.deploy.approve":[1,0.0,"done",12.3,""]}'
-DEAD = '{"handlers.deploy.approve":[6,0.0,"dead",12.3,"handler_error"]}'
+PROGRESS = '{"handlers.deploy.approve":[1,0.0,"done",12.3,"",[[1763836107123,12.3,"done"]]]}'
+FAILED = ",".join(['[1763836107123,12.3,"handler_error"]'] * 6)
+DEAD = f'{{"handlers.deploy.approve":[6,0.0,"dead",12.3,"handler_error",[{FAILED}]]}}'
 
 
 def used(client: Redis) -> int:

@@ -60,7 +60,7 @@ def main() -> None:
         return await plain(request)
 
     app = Starlette(routes=[Route("/webhooks/hiloop", endpoint, methods=["POST"])])
-    uvicorn.run(app, **server_options(settings))
+    uvicorn.run(app, **{**server_options(settings), "http": "httptools"})
 
 
 if __name__ == "__main__":

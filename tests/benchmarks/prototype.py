@@ -68,6 +68,6 @@ async def work() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "web":
-        uvicorn.run(Push(), lifespan="off", **server_options(SETTINGS))
+        uvicorn.run(Push(), lifespan="off", **{**server_options(SETTINGS), "http": "httptools"})
     else:
         uvloop.run(work())

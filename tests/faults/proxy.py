@@ -15,14 +15,14 @@ POINTS = ("claim.sent", "claim.answered", "close.sent", "close.answered")
 
 
 class RedisProxy:
-    """Forwards to ``upstream_port`` on the loopback interface."""
+    """Forwards to ``upstream_port`` on the loopback interface; when it is changed, new connections go there."""
 
     def __init__(self, upstream_port: int) -> None:
         self.port = 0
         self.delay = 0.0
         self.drop_replies = 0
         self.dropped = 0
-        self._upstream_port = upstream_port
+        self.upstream_port = upstream_port
         self._point = ""
         self._at_point: Callable[[], None] | None = None
         self._connections: set[asyncio.StreamWriter] = set()
@@ -67,7 +67,7 @@ class RedisProxy:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.upstream_port)
         except OSError:
             writer.transport.abort()
             return

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class Plan:
 
     ``events``: goes on until so many are acknowledged. ``rate``: events a second over all sessions. ``poison``: share
     of events that kill their worker. ``faults``: names of faults to choose from, all if empty. ``fault_every``: seconds
-    between two, about.
+    between two, about. ``settings``: of the processes, beyond the usual ones.
     """
 
     seconds: float
@@ -50,10 +50,12 @@ class Plan:
     events: int = 0
     rate: float = 60.0
     sessions: int = 20
+    webs: int = 1
     workers: int = 2
     poison: float = 0.0
     fault_every: float = 1.5
     faults: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -94,7 +96,7 @@ class Report:
 
 
 class Stage:
-    """The processes under test: Redis, a proxy in front of it, a web process and workers."""
+    """The processes under test: Redis, a proxy in front of it, web processes and workers."""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan = plan
@@ -103,48 +105,54 @@ class Stage:
         self.ledger = Ledger(folder)
         self.redis = EmbeddedRedis()
         self.proxy: RedisProxy
-        self.port = free_port()
+        self.ports = [free_port() for _ in range(plan.webs)]
         self.killed: set[int] = set()
         self.log = (folder / "processes.log").open("ab")
-        self.web: subprocess.Popen[bytes] | None = None
+        self.webs: list[subprocess.Popen[bytes]] = []
         self.workers: list[subprocess.Popen[bytes]] = []
         self.closing = threading.Event()
         self._lock = threading.Lock()
 
     def start(self) -> None:
         """Start everything."""
-        self.redis.start()
-        self.proxy = RedisProxy(self.redis.port).__enter__()
-        self.web = self._spawn("web")
+        self.redis_url = self.start_redis()
+        self.webs = [self._spawn("web", port) for port in self.ports]
         self.workers = [self._spawn("worker") for _ in range(self.plan.workers)]
         threading.Thread(target=self._keep_alive, daemon=True).start()
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                if httpx.get(f"http://127.0.0.1:{self.port}/readyz").status_code == 200:
-                    return
-            except httpx.HTTPError:
-                time.sleep(0.02)
-        raise TimeoutError("the web process did not start")
+        for port in self.ports:
+            _wait_until_ready(port)
+
+    def start_redis(self) -> str:
+        """Start what stores the events; returns the address to give to the processes."""
+        self.redis.start()
+        self.proxy = RedisProxy(self.redis.port).__enter__()
+        return self.proxy.url
+
+    def stop_redis(self) -> None:
+        """Stop it."""
+        self.proxy.__exit__(None, None, None)
+        self.redis.stop()
+
+    def client(self) -> redis.Redis:
+        """A client of what stores the events."""
+        return self.redis.client()
 
     def stop(self) -> None:
         """Stop everything."""
         self.closing.set()
         with self._lock:
-            for process in [self.web, *self.workers]:
-                if process is not None:
-                    process.kill()
-                    process.wait()
-        self.proxy.__exit__(None, None, None)
-        self.redis.stop()
+            for process in [*self.webs, *self.workers]:
+                process.kill()
+                process.wait()
+        self.stop_redis()
         self.log.close()
 
-    def _spawn(self, command: str) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: str, port: int = 0) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
-            "REDIS_URL": self.proxy.url,
+            "REDIS_URL": self.redis_url,
             "HOST": "127.0.0.1",
-            "PORT": str(self.port),
+            "PORT": str(port),
             "HILOOP_WEBHOOK_TOKEN": TOKEN,
             "HILOOP_WEBHOOK_SECRET": SECRET,
             "HILOOP_API_KEY": "hlp_" + "5" * 64,
@@ -156,6 +164,7 @@ class Stage:
             "HILOOP_RETRY_MAX": "200ms",
             "WORKER_CONCURRENCY": "20",
             "FAULT_LEDGER": str(self.folder),
+            **self.plan.settings,
         }
         return subprocess.Popen(
             [sys.executable, "-m", "workers.cli", command], env=environment, stdout=self.log, stderr=self.log
@@ -167,8 +176,9 @@ class Stage:
             with self._lock:
                 if self.closing.is_set():
                     return
-                if self.web is not None and self.web.poll() is not None:
-                    self.web = self._spawn("web")
+                for index, process in enumerate(self.webs):
+                    if process.poll() is not None:
+                        self.webs[index] = self._spawn("web", self.ports[index])
                 for index, process in enumerate(self.workers):
                     if process.poll() is not None:
                         if process.returncode == -signal.SIGKILL:
@@ -182,9 +192,8 @@ class Stage:
         self.random.choice(self.workers).kill()
 
     def kill_web(self) -> None:
-        """SIGKILL of the web process."""
-        if self.web is not None:
-            self.web.kill()
+        """SIGKILL of a web process."""
+        self.random.choice(self.webs).kill()
 
     def kill_redis(self) -> None:
         """SIGKILL of Redis; it comes back with what its append-only file holds."""
@@ -259,6 +268,17 @@ class Stage:
         return [fault for fault in everything if not self.plan.faults or fault.__name__ in self.plan.faults]
 
 
+def _wait_until_ready(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.02)
+    raise TimeoutError("the web process did not start")
+
+
 class Senders:
     """The platform: every session's events one after the other, each until it is acknowledged."""
 
@@ -311,8 +331,9 @@ class Senders:
         self.stage.ledger.write("sent", session, count, event_id)
         while True:
             try:
+                port = chance.choice(self.stage.ports)
                 answer = client.post(
-                    f"http://127.0.0.1:{self.stage.port}/webhooks/hiloop",
+                    f"http://127.0.0.1:{port}/webhooks/hiloop",
                     content=body,
                     headers=signed_headers(body, token=TOKEN, secret=SECRET),
                 )
@@ -325,9 +346,9 @@ class Senders:
             time.sleep(0.05)
 
 
-def run(plan: Plan, folder: Path) -> Report:
+def run(plan: Plan, folder: Path, make_stage: type[Stage] = Stage) -> Report:
     """Carry out the plan; ledgers and the processes' log go to ``folder``."""
-    stage = Stage(plan, folder)
+    stage = make_stage(plan, folder)
     stage.start()
     try:
         senders = Senders(stage)
@@ -351,7 +372,7 @@ def run(plan: Plan, folder: Path) -> Report:
 
 def _wait_until_drained(stage: Stage, since: float) -> dict[str, str]:
     """Wait until no event is left, at most twice the time allowed; returns the dead letters with their reasons."""
-    with stage.redis.client() as client:
+    with stage.client() as client:
         while time.monotonic() - since < 2 * DRAIN_SECONDS:
             if not _left(client):
                 break

@@ -18,8 +18,19 @@ def test_nothing_is_lost_when_everything_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(180)
+def test_many_web_processes_and_workers_at_once(tmp_path: Path) -> None:
+    plan = Plan(
+        seconds=6, events=400, seed=11, rate=120, sessions=30, webs=3, workers=4, faults=("kill_worker", "kill_web")
+    )
+    report = run(plan, tmp_path)
+    assert report.verdict.acked >= 400
+    assert report.kills > 0
+    assert report.problems == []
+
+
+@pytest.mark.timeout(180)
 def test_poison_ends_as_dead_letters_and_takes_nobody_along(tmp_path: Path) -> None:
-    report = run(Plan(seconds=5, events=1000, seed=3, rate=150, poison=0.01, faults=("reset_connections",)), tmp_path)
-    assert report.verdict.acked >= 1000
+    report = run(Plan(seconds=5, events=600, seed=3, rate=75, poison=0.01, faults=("reset_connections",)), tmp_path)
+    assert report.verdict.acked >= 600
     assert report.poison
     assert report.problems == []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -82,6 +85,57 @@ def test_what_cannot_arrive_is_told_and_not_asked_for_again_at_once(env: dict[st
     assert (first.code, first.row["asked"] > 0, first.row["arrived"]) == (1, True, 0)
     again = run("reconcile", "--wait", "0", "--output", "json", env=env)
     assert (again.code, again.row["asked"], again.row["left"]) == (1, 0, first.row["asked"])
+
+
+def test_what_only_others_got_is_not_missing_here(
+    env: dict[str, str], hiloop: LocalHiloop, redis_server: EmbeddedRedis
+) -> None:
+    (ours,) = hiloop.admin.webhooks()
+    theirs = hiloop.admin.add_webhook("http://127.0.0.1:9/theirs", secret="of-theirs", event_types=["session.archived"])
+    with HiloopClient(API_KEY, AGENT, base_url=hiloop.url) as client:
+        client.archive_session(client.list_sessions().items[0].id)
+    hiloop.admin.wait_until_settled()
+    looked = ("reconcile", "--dry-run", "--output", "json")
+    every = run(*looked, env=env)
+    assert (every.row["webhooks"], "--webhook" in every.err) == (2, True)
+    mine = run(*looked, "--webhook", ours["id"], env=env)
+    assert (mine.row["webhooks"], mine.row["left"], "--webhook" in mine.err) == (1, every.row["left"], False)
+    others = run(*looked, env={**env, "HILOOP_WEBHOOK_ID": f"{theirs['id']}, none-such"})
+    assert (others.row["webhooks"], others.row["checked"]) == (1, 1)
+    hiloop.admin.remove_webhook(ours["id"])
+    with HiloopClient(API_KEY, AGENT, base_url=hiloop.url) as client:
+        client.archive_session(client.create_session(title="For them").id)
+    hiloop.admin.wait_until_settled()
+    again = run(*looked, "--webhook", ours["id"], env=env)
+    assert again.row == mine.row, "what they alone got is not missing here"
+
+
+def test_a_platform_that_wants_to_rest_is_left_alone(
+    redis_server: EmbeddedRedis, redis_client: redis.Redis, tmp_path: Path, worker_of: StartProcess
+) -> None:
+    options: Any = {"api_key": API_KEY, "state_file": tmp_path / "state", "speed": 100_000.0}
+    with LocalHiloop(webhook_url="http://127.0.0.1:9/", token=TOKEN, secret=SECRET, **options) as hiloop:
+        with HiloopClient(API_KEY, AGENT, base_url=hiloop.url) as client:
+            for _ in range(3):
+                client.create_session(title="Deploy?")
+        hiloop.admin.wait_until_settled()
+    env = {"REDIS_URL": redis_server.url, "HILOOP_API_KEY": API_KEY, "HILOOP_AGENT_NAME": AGENT}
+    # One call, and the next one in 50 s: that is the list.
+    with LocalHiloop(rate_limit=0.02, **options) as hiloop:
+        stopped = run("reconcile", "--output", "json", env={**env, "HILOOP_BASE_URL": hiloop.url})
+        assert (stopped.code, "rate_limited" in stopped.err) == (1, True)
+        assert (stopped.row["stopped"], stopped.row["asked"], stopped.row["left"]) == ("rate_limited", 0, 3)
+    with LocalHiloop(rate_limit=0.02, **options) as hiloop:
+        settings = {"HILOOP_BASE_URL": hiloop.url, "HILOOP_AGENT_NAME": AGENT, "HILOOP_RECONCILE": "1h"}
+        worker = worker_of(redis_server.url, settings)
+        told = r"(compared with the platform|cannot be asked).*rate_limited"
+        wait_until(lambda: re.search(told, worker.log), 20, "it tells why it stopped")
+        wait_until(lambda: not redis_client.exists("hiloop:hiloop:reconciler"), what="it has given its lease back")
+        assert worker.stop() == 0
+    # Nothing was noted as asked for that was not: the next one asks at once.
+    with LocalHiloop(**options) as hiloop:
+        again = run("reconcile", "--wait", "0", "--output", "json", env={**env, "HILOOP_BASE_URL": hiloop.url})
+        assert (again.row["asked"], again.row["left"], again.row["stopped"]) == (3, 0, "")
 
 
 def test_exit_codes(env: dict[str, str]) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import ssl
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,47 +16,14 @@ import redis
 from receiver.connections import connect, connect_async
 from receiver.embedded import EmbeddedRedis
 from receiver.settings import QueueSettings
-
-CERTIFICATE = Path(__file__).parents[1] / "vectors" / "self-signed.pem"
+from tests.support.tls import tls_before
 
 
 @pytest.fixture
 def tls_port(redis_server: EmbeddedRedis) -> Iterator[int]:
     """A port that speaks TLS with a self-signed certificate, as Heroku's Redis does, before the shared server."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(CERTIFICATE)
-    ready, made = threading.Event(), dict[str, Any]()
-
-    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        except OSError:
-            pass
-        finally:
-            writer.close()
-
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", redis_server.port)
-        await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
-
-    async def serve() -> None:
-        made["loop"], made["end"] = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(relay, "127.0.0.1", 0, ssl=context)
-        made["loop"].set_exception_handler(lambda *_: None)  # refused handshakes are what is tested
-        made["port"] = server.sockets[0].getsockname()[1]
-        ready.set()
-        await made["end"].wait()
-        server.close()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert ready.wait(10)
-    yield made["port"]
-    made["loop"].call_soon_threadsafe(made["end"].set)
-    thread.join(10)
-    assert not thread.is_alive()
+    with tls_before(redis_server.port) as port:
+        yield port
 
 
 def settings(url: str, **options: Any) -> QueueSettings:

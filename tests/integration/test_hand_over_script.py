@@ -31,10 +31,10 @@ def handed(subscription: Any) -> list[Any]:
 
 def test_the_event_is_claimed_and_complete(scripts: Scripts, waiting: Any) -> None:
     body = '{"id": "a", "text": "schön \\u0000 \\ud83d\\ude45"}'.encode()
-    scripts.accept("a", lane="s", body=body)
-    job, execution, sent, signed, progress, claims, replay, _ = handed(waiting)
+    scripts.accept("a", lane="s", body=body, traceparent="00-1")
+    job, execution, sent, signed, progress, claims, replay, _, traceparent = handed(waiting)
     assert (job, sent.encode(), signed.encode()) == ("a", body, signature(body))
-    assert (progress, claims, replay) == ("", 1, "")
+    assert (progress, claims, replay, traceparent) == ("", 1, "", "00-1")
     assert scripts.members("wip") == [f"a:{execution}"]
     assert scripts.client.smembers("rq:worker:worker-a:executions") == {f"a:{execution}".encode()}
     assert scripts.job("a").get_status() == "started"

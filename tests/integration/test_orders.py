@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from receiver.errors import TooManyOrders
 from receiver.layout import Layout
@@ -118,17 +118,17 @@ def test_nothing_is_asked_of_redis_but_whether_there_is_an_order(task: OrderTask
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_is_no_order_is_dropped_with_a_line_in_the_log(
-    orders: Orders, task: OrderTask, redis_client: redis.Redis, text: bytes, caplog: pytest.LogCaptureFixture
+    orders: Orders, task: OrderTask, redis_client: redis.Redis, text: bytes
 ) -> None:
     order_id = "ord_" + "0" * 32
     redis_client.hset(Layout().own(f"order:{order_id}"), mapping={"order": text, "state": "waiting"})
     redis_client.rpush(Layout().own("orders"), "no order's id", b"\xff", order_id)
-    with caplog.at_level(logging.WARNING):
+    with capture_logs() as logs:
         round_of(task)
     state = orders.state(order_id)
     assert state is not None
     assert (state.state, orders.waiting()) == ("refused", 0)
-    assert "dropped an order that is none" in caplog.text
+    assert [line["event"] for line in logs] == ["dropped an order that is none"]
 
 
 def test_asking_the_platform_needs_a_key(orders: Orders, task: OrderTask) -> None:

@@ -32,9 +32,11 @@ def test_reports_add_up_in_all_and_by_the_minute(scripts: Scripts, ledger: Ledge
     scripts.tally("a", numbers(done=2), "b", numbers(timeout=1))
     scripts.tally("a", numbers(done=1, timeout=1), worker="worker-b")
     for found in (ledger.handlers(), ledger.handlers(minutes=2)):
-        assert {name: (one.outcomes["done"], one.outcomes["timeout"], one.ms) for name, one in found.items()} == {
-            "a": (3, 1, 12),
-            "b": (0, 1, 3),
+        assert {
+            name: (one.outcomes["done"], one.outcomes["timeout"], one.microseconds) for name, one in found.items()
+        } == {
+            "a": (3, 1, 12_000),
+            "b": (0, 1, 3000),
         }
     assert found["a"].buckets[:2] == [0, 4]
     minutes = ledger.handler_minutes(60)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +9,10 @@ from typing import Any
 import pytest
 import redis
 from rq.utils import now
+from structlog.typing import EventDict
 
 from receiver.embedded import EmbeddedRedis
+from receiver.ledger import Ledger
 from receiver.settings import WorkerSettings
 from tests.support.scripts import LAYOUT, Scripts
 from tests.support.wire import API_KEY, SECRET
@@ -65,9 +66,8 @@ def test_a_signal_during_a_step_still_takes_the_worker_off_the_list_of_waiting_o
 
 
 def test_a_lost_reply_is_asked_for_again(
-    worker: HiloopWorker, redis_client: redis.Redis, scripts: Scripts, caplog: pytest.LogCaptureFixture
+    worker: HiloopWorker, redis_client: redis.Redis, scripts: Scripts, logged: list[EventDict]
 ) -> None:
-    caplog.set_level(logging.INFO)
     real = worker._advance
 
     def lost(**arguments: Any) -> Any:
@@ -82,8 +82,8 @@ def test_a_lost_reply_is_asked_for_again(
     worker._turn()
     assert {one.job_id for one in worker._held.values()} == {"a", "b"}
     assert len(scripts.members("wip")) == 2
-    assert "canary" not in caplog.text
-    assert "redis is available again" in caplog.text
+    assert "canary" not in str(logged)
+    assert "redis is available again" in str(logged)
 
 
 def claimed(job: str) -> Claimed:
@@ -112,3 +112,43 @@ def test_a_worker_that_can_take_nothing_sleeps(worker: HiloopWorker, monkeypatch
         worker._wait()
     assert min(waits) > 0.1, waits
     worker._held.clear()
+
+
+def test_a_report_whose_answer_was_lost_is_counted_once(worker: HiloopWorker, redis_client: redis.Redis) -> None:
+    ledger = Ledger(redis_client, LAYOUT)
+    tally, real = worker._loop.dispatcher.tally, worker._tell
+
+    def lost(**arguments: Any) -> Any:
+        real(**arguments)
+        raise redis.ConnectionError("canary")
+
+    worker._tell = lost
+    for _ in range(3):  # the answer is lost again and again, and meanwhile there is more to tell
+        tally.note_attempt("h", "done", 1.0, retried=False)
+        tally.note_handled(5.0)
+        worker._report_tally()
+    assert ledger.handlers()["h"].attempts == 1
+    worker._tell = real
+    worker._report_tally()
+    assert ledger.handlers()["h"].attempts == 3
+    assert ledger.counters()["milliseconds"] == 15
+    assert redis_client.hget(f"rq:worker:{worker.name}", "successful_job_count") == b"3"
+
+
+def test_what_was_done_is_told_about_once_a_second_and_at_the_stop(
+    worker: HiloopWorker, redis_client: redis.Redis
+) -> None:
+    told: list[Any] = []
+    real = worker._tell
+
+    def noted(**arguments: Any) -> Any:
+        told.append(arguments["args"])
+        return real(**arguments)
+
+    worker._tell, worker._tally_due = noted, 0.0
+    for _ in range(20):
+        worker._loop.dispatcher.tally.note_attempt("h", "done", 1.0, retried=False)
+        worker._turn()
+    assert len(told) <= 2, "20 attempts were as many reports"
+    worker._say_goodbye()
+    assert Ledger(redis_client, LAYOUT).handlers()["h"].attempts == 20

@@ -61,6 +61,11 @@ class Running:
         """What it has written so far."""
         return self.log_path.read_text("utf-8", errors="replace")
 
+    @property
+    def defects(self) -> list[str]:
+        """The lines of its log that tell of an error nobody expected."""
+        return [line for line in self.log.splitlines() if " trail=" in line or "Traceback" in line]
+
     def send(self, signum: signal.Signals) -> None:
         """Send it a signal."""
         os.kill(self.pid, signum)

@@ -36,6 +36,7 @@ class Claim:
     claims: int
     replay: str
     accepted_at: str
+    traceparent: str
 
     @property
     def key(self) -> str:
@@ -84,14 +85,16 @@ class Scripts:
         priority: str = "normal",
         window: int = 3600,
         body: bytes = b"{}",
+        max_pending: int = 1000,
+        traceparent: str = "",
         delivery: str = "",
     ) -> list[int]:
         """Accept events in one batch; an event's job has its id."""
         metadata = json.dumps({"delivery": delivery} if delivery else {})
-        arguments: list[Any] = [window]
+        arguments: list[Any] = [window, max_pending]
         queue = LAYOUT.queue_for(priority)
         for event in events:
-            arguments += [event, event, lane, queue, body, signature(body), "response.created", metadata]
+            arguments += [event, event, lane, queue, body, signature(body), "response.created", metadata, traceparent]
         return list(self._accept(args=arguments))
 
     def advance(
@@ -188,7 +191,7 @@ def _texts(values: Any) -> list[str]:
 
 
 def _claim(fields: Sequence[Any]) -> Claim:
-    job, execution, body, header, progress, claims, replay, accepted_at = fields
+    job, execution, body, header, progress, claims, replay, accepted_at, traceparent = fields
     return Claim(
         job.decode(),
         execution.decode(),
@@ -198,4 +201,5 @@ def _claim(fields: Sequence[Any]) -> Claim:
         int(claims),
         replay.decode(),
         accepted_at.decode(),
+        traceparent.decode(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -93,3 +94,34 @@ def post(
     }
     pairs = [(name, value) for name, value in headers.items() if value is not None]
     return exchange(port, request_head(pairs, method=method) + body)
+
+
+def genuine(body: bytes, *more: tuple[str, str]) -> list[tuple[str, str]]:
+    """The headers of a genuine webhook without a length, and ``more``."""
+    return [*signed_headers(body, token=TOKEN, secret=SECRET).items(), *more]
+
+
+def with_length(body: bytes, *more: tuple[str, str]) -> bytes:
+    """A whole genuine request, with ``more`` headers."""
+    return request_head(genuine(body, ("Content-Length", str(len(body))), *more)) + body
+
+
+def chunked_head(body: bytes) -> bytes:
+    """The head of a genuine request whose body comes in chunks."""
+    return request_head(genuine(body, ("Transfer-Encoding", "chunked")))
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body; an empty one is the end."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def statuses_until_closed(connection: socket.socket) -> list[int]:
+    """The statuses of all answers until the other side closes or resets the connection; fails if it does neither."""
+    received = b""
+    try:
+        while data := connection.recv(65536):
+            received += data
+    except ConnectionResetError:
+        pass
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)]

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 
 from receiver.dashboard.access import SESSION_SECONDS, Access
 from receiver.dashboard.safety import is_same_origin, local_path
-from receiver.dashboard.throttle import source_of
+from receiver.dashboard.throttle import place_of
 
 NOW = 1_800_000_000.0
 ACCESS = Access([b"full-token-1", b"full-token-2"], [b"read-token"])
@@ -90,16 +90,22 @@ SOURCES = {
     "a forged header from outside": ("93.184.216.34", "198.51.100.1", "93.184.216.34"),
     "a router's": ("10.1.2.3", "198.51.100.1", "198.51.100.1"),
     "a router's after forged ones": ("10.1.2.3", "1.1.1.1, 2.2.2.2, 198.51.100.1", "198.51.100.1"),
-    "a proxy on this machine": ("127.0.0.1", "2001:db8::1", "2001:db8::1"),
+    "a proxy on this machine": ("127.0.0.1", "2001:db8::1", "2001:db8::/64"),
     "shared address space": ("100.64.1.1", "198.51.100.1", "198.51.100.1"),
     "no address": ("10.1.2.3", "somebody", "10.1.2.3"),
     "a socket": ("", "198.51.100.1", ""),
 }
+KNOWN_ROUTERS = [(0, "10.1.2.3"), (1, "198.51.100.2"), (2, "198.51.100.1"), (3, "10.1.2.3")]
 
 
 @pytest.mark.parametrize(("peer", "forwarded", "source"), SOURCES.values(), ids=SOURCES.keys())
 def test_where_somebody_logs_in_from(peer: str, forwarded: str, source: str) -> None:
-    assert source_of(peer, forwarded) == source
+    assert place_of(peer, forwarded, None) == source
+
+
+@pytest.mark.parametrize(("proxies", "source"), KNOWN_ROUTERS)
+def test_where_the_settings_know_of_routers(proxies: int, source: str) -> None:
+    assert place_of("10.1.2.3", "198.51.100.1, 198.51.100.2", proxies) == source
 
 
 ORIGINS = {

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from structlog.typing import EventDict
 
 from receiver.client import AsyncHiloopClient, HiloopClient
 from receiver.keyring import Keyring
+from receiver.places import describe
 from receiver.testing import new_key_pair, webhook_body
 from tests.support.stage import NOW, Stage, until
 from tests.support.wire import AGENT, SESSION, answer, signature
 from workers import Discard, OpenedEvent, Registry, RetryLater
-from workers.dispatch import describe
 
 CANARY = "canary-in-the-plaintext"
 
@@ -127,6 +128,7 @@ def test_outcomes(
     reason: str,
     due: float | None,
     caplog: pytest.LogCaptureFixture,
+    logged: list[EventDict],
 ) -> None:
     caplog.set_level(logging.DEBUG)
     stage = Stage(one_handler(function), retries=retries)
@@ -145,7 +147,7 @@ def test_outcomes(
         assert NOW <= closing.due <= NOW + due
     assert len(stage.closings) == 1
     assert CANARY not in repr(stage.closings)
-    assert CANARY not in caplog.text
+    assert CANARY not in caplog.text + str(logged)
     assert (closing.error != "") == (verb == "dead")
 
 
@@ -218,13 +220,17 @@ def test_a_handlers_own_timeout_wins() -> None:
     assert "0.01 s" in closing.error
 
 
-def test_a_handler_that_fails_when_it_is_cancelled_has_failed(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_handler_that_fails_when_it_is_cancelled_has_failed(
+    caplog: pytest.LogCaptureFixture, logged: list[EventDict]
+) -> None:
     closing = asyncio.run(Stage(one_handler(swallows_and_fails), timeout=0.01).finish())
     assert closing.verb == "dead"
-    assert CANARY not in caplog.text + repr(closing)
+    assert CANARY not in caplog.text + repr(closing) + str(logged)
 
 
-def test_a_handler_that_ignores_its_cancellation_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_handler_that_ignores_its_cancellation_is_given_up(
+    caplog: pytest.LogCaptureFixture, logged: list[EventDict]
+) -> None:
     async def run() -> None:
         freed = asyncio.Event()
 
@@ -246,11 +252,11 @@ def test_a_handler_that_ignores_its_cancellation_is_given_up(caplog: pytest.LogC
         assert len(stage.closings) == 1, "what it does afterwards changes nothing"
 
     asyncio.run(run())
-    assert "ignores its cancellation" in caplog.text
-    assert CANARY not in caplog.text
+    assert "ignores its cancellation" in str(logged)
+    assert CANARY not in caplog.text + str(logged)
 
 
-def test_a_plain_function_that_takes_too_long_frees_its_slot(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_plain_function_that_takes_too_long_frees_its_slot(logged: list[EventDict]) -> None:
     async def run() -> None:
         freed = threading.Event()
         registry = Registry()
@@ -270,7 +276,7 @@ def test_a_plain_function_that_takes_too_long_frees_its_slot(caplog: pytest.LogC
         assert len(stage.closings) == 2
 
     asyncio.run(run())
-    assert "goes on in its thread; its slot is free" in caplog.text
+    assert "goes on in its thread; its slot is free" in str(logged)
 
 
 def test_plain_functions_run_side_by_side_up_to_the_limit() -> None:

@@ -8,7 +8,10 @@ from receiver import errors, testing
 
 
 def test_workers_exports() -> None:
-    expected = ["Discard", "OpenedEvent", "Registry", "Replay", "RetryLater", "fallback", "on", "on_response"]
+    expected = [
+        "Alert", "Discard", "OpenedEvent", "Registry", "Replay", "RetryLater", "fallback", "on", "on_alert",
+        "on_response",
+    ]  # fmt: skip
     assert workers.__all__ == expected
     for name in workers.__all__:
         assert getattr(workers, name) is not None

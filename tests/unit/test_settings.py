@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receiver.alerting import Alerting
+from receiver.durability import Durability
 from receiver.errors import ConfigurationError
+from receiver.keeping import Keeping
 from receiver.settings import QueueSettings, WebSettings, WorkerSettings, duration
 
 API_KEY = "hlp_" + "ab" * 32
@@ -27,6 +30,7 @@ def test_the_least_that_a_web_process_needs() -> None:
     assert settings.webhook_secrets == (b"whsec-canary",)
     assert (settings.port, settings.processes, settings.max_body, settings.dedup_window) == (8000, 1, 2**20, 604800)
     assert settings.ordered
+    assert settings.durability is Durability.MEMORY
     assert settings.redis_verify_tls
 
 
@@ -49,16 +53,22 @@ WEB_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "TLS, upper case": ("HILOOP_REDIS_TLS", "VERIFY", "redis_verify_tls", True),
     "rediss": ("REDIS_URL", "rediss://:p@h:6380", "redis_url", "rediss://:p@h:6380"),
     "unix": ("REDIS_URL", "unix:///tmp/redis.sock", "redis_url", "unix:///tmp/redis.sock"),
+    "Sentinels": ("REDIS_URL", "redis+sentinel://a,b:1/m/0", "redis_url", "redis+sentinel://a,b:1/m/0"),
+    "durable on disk": ("HILOOP_DURABILITY", "disk", "durability", Durability.DISK),
+    "durable on a replica": ("HILOOP_DURABILITY", "Replica", "durability", Durability.REPLICA),
     "blanks around": ("PORT", " 5000 ", "port", 5000),
     "blank means not set": ("PORT", "  ", "port", 8000),
     "lowest port": ("PORT", "1", "port", 1),
     "highest port": ("PORT", "65535", "port", 65535),
     "several tokens": ("HILOOP_WEBHOOK_TOKEN", "token-one, token-two,", "webhook_tokens", (b"token-one", b"token-two")),
     "several secrets": ("HILOOP_WEBHOOK_SECRET", "secret-1,secret-2", "webhook_secrets", (b"secret-1", b"secret-2")),
+    "no metrics": ("HILOOP_METRICS_TOKEN", "", "metrics_tokens", ()),
+    "metrics": ("HILOOP_METRICS_TOKEN", "scraper-1,scraper-2", "metrics_tokens", (b"scraper-1", b"scraper-2")),
     "a secret outside ASCII": ("HILOOP_WEBHOOK_SECRET", "geheimnis-ü", "webhook_secrets", ("geheimnis-ü".encode(),)),
     "processes": ("WEB_CONCURRENCY", "4", "processes", 4),
     "queue": ("HILOOP_QUEUE", "my-queue_2", "queue", "my-queue_2"),
     "order": ("HILOOP_ORDER", "none", "ordered", False),
+    "log format": ("HILOOP_LOG_FORMAT", "JSON", "log_format", "json"),
     "window": ("HILOOP_DEDUP_WINDOW", "2d", "dedup_window", 172800.0),
     "body timeout": ("HILOOP_BODY_TIMEOUT", "500ms", "body_timeout", 0.5),
     "body": ("HILOOP_MAX_BODY", "2048", "max_body", 2048),
@@ -72,6 +82,16 @@ WEB_VALUES: dict[str, tuple[str, str, str, Any]] = {
     ),
     "no dashboard": ("HILOOP_DASHBOARD_TOKEN", "", "has_dashboard", False),
     "a dashboard to look only": ("HILOOP_DASHBOARD_READ_TOKEN", "a" * 16, "has_dashboard", True),
+    "headers": ("HILOOP_MAX_HEADERS", "8192", "max_headers", 8192),
+    "header timeout": ("HILOOP_HEADER_TIMEOUT", "500ms", "header_timeout", 0.5),
+    "connections": ("HILOOP_MAX_CONNECTIONS", "50", "max_connections", 50),
+    "requests": ("HILOOP_MAX_REQUESTS", "20", "max_requests", 20),
+    "bodies": ("HILOOP_MAX_BODIES", "8mb", "max_bodies", 8 * 1024 * 1024),
+    "pending": ("HILOOP_MAX_PENDING", "10", "max_pending", 10),
+    "routers are not known": ("HILOOP_PROXIES", "", "proxies", None),
+    "no router": ("HILOOP_PROXIES", "0", "proxies", 0),
+    "two routers": ("HILOOP_PROXIES", "2", "proxies", 2),
+    "refusals": ("HILOOP_MAX_REFUSALS", "5", "max_refusals", 5),
 }
 
 
@@ -85,6 +105,11 @@ WORKER_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "base URL with a slash": ("HILOOP_BASE_URL", "https://api.example/", "base_url", "https://api.example"),
     "base URL with /v1/": ("HILOOP_BASE_URL", "https://api.example/v1/", "base_url", "https://api.example"),
     "base URL here": ("HILOOP_BASE_URL", "http://127.0.0.1:9000", "base_url", "http://127.0.0.1:9000"),
+    "alerts": ("HILOOP_ALERT_URL", "https://h/x", "alerts", Alerting(url="https://h/x")),
+    "alerts, off": ("HILOOP_ALERT_STALLED", "0", "alerts", Alerting(stalled=0.0)),
+    "alerts, waiting": ("HILOOP_ALERT_WAITING", "1h", "alerts", Alerting(waiting=3600.0)),
+    "alerts, rate": ("HILOOP_ALERT_EVERY", "10m", "alerts", Alerting(every=600.0)),
+    "alerts, check": ("HILOOP_ALERT_CHECK", "500ms", "alerts", Alerting(check=0.5)),
     "several modules": ("HILOOP_HANDLERS", "a, b.c ,_d", "handlers", ("a", "b.c", "_d")),
     "agent name": ("HILOOP_AGENT_NAME", "deploy-bot", "agent_name", "deploy-bot"),
     "keys": ("HILOOP_AGENT_KEYS", "YQ==,Yg==", "agent_keys", ("YQ==", "Yg==")),
@@ -93,6 +118,10 @@ WORKER_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "timeout": ("HILOOP_HANDLER_TIMEOUT", "2m", "timeout", 120.0),
     "no grace": ("HILOOP_SHUTDOWN_GRACE", "0", "grace", 0.0),
     "lease": ("HILOOP_LEASE", "5s", "lease", 5.0),
+    "reconciling": ("HILOOP_RECONCILE", "90s", "reconcile", 90.0),
+    "no reconciling": ("HILOOP_RECONCILE", "0", "reconcile", 0.0),
+    "one webhook": ("HILOOP_WEBHOOK_ID", "wh-1", "webhooks", ("wh-1",)),
+    "several webhooks": ("HILOOP_WEBHOOK_ID", "wh-1, wh-2", "webhooks", ("wh-1", "wh-2")),
 }
 
 
@@ -101,10 +130,33 @@ def test_worker_values(name: str, text: str, field: str, value: Any) -> None:
     assert getattr(WorkerSettings.from_environment({**WORKER, name: text}), field) == value
 
 
+KEEPING_VALUES: dict[str, tuple[str, str, str, Any]] = {
+    "dead letters": ("HILOOP_KEEP_DEAD", "2d", "dead", 172800),
+    "how many": ("HILOOP_KEEP_DEAD_MAX", "10", "dead_max", 10),
+    "bytes": ("HILOOP_KEEP_DEAD_BYTES", "65536", "dead_bytes", 65536),
+    "kilobytes": ("HILOOP_KEEP_DEAD_BYTES", "500kb", "dead_bytes", 512_000),
+    "megabytes, upper case": ("HILOOP_KEEP_DEAD_BYTES", "5MB", "dead_bytes", 5 * 2**20),
+    "a gigabyte": ("HILOOP_KEEP_DEAD_BYTES", "1gb", "dead_bytes", 2**30),
+    "handled ones": ("HILOOP_KEEP_HANDLED", "90m", "handled", 5400),
+    "no handled ones": ("HILOOP_KEEP_HANDLED", "0", "handled", 0),
+    "how many handled ones": ("HILOOP_KEEP_HANDLED_MAX", "5000", "handled_max", 5000),
+    "bodies": ("HILOOP_KEEP_EVENTS", "all", "bodies", True),
+    "bodies of dead letters only": ("HILOOP_KEEP_EVENTS", "Failed", "bodies", False),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "field", "value"), KEEPING_VALUES.values(), ids=KEEPING_VALUES.keys())
+def test_what_is_kept(name: str, text: str, field: str, value: Any) -> None:
+    settings = WorkerSettings.from_environment({**WORKER, name: text})
+    assert settings.keeping == dataclasses.replace(Keeping(), **{field: value})
+
+
 WRONG_WEB = [
     ("REDIS_URL", ""),
     ("REDIS_URL", "localhost:6379"),
     ("REDIS_URL", "http://localhost"),
+    ("REDIS_URL", "redis+sentinel://localhost"),
+    ("REDIS_URL", "redis+sentinel://localhost/mymaster?timeout=1"),
     ("HILOOP_REDIS_TLS", "off"),
     ("HILOOP_QUEUE", "a:b"),
     ("HILOOP_QUEUE", "-a"),
@@ -117,6 +169,8 @@ WRONG_WEB = [
     ("HILOOP_WEBHOOK_TOKEN", "short"),
     ("HILOOP_DASHBOARD_TOKEN", "fifteen letters"),
     ("HILOOP_DASHBOARD_READ_TOKEN", f"{'a' * 16},short-one"),
+    ("HILOOP_METRICS_TOKEN", "short"),
+    ("HILOOP_METRICS_TOKEN", ","),
     ("PORT", "0"),
     ("PORT", "65536"),
     ("PORT", "http"),
@@ -134,6 +188,16 @@ WRONG_WEB = [
     ("HILOOP_DEDUP_WINDOW", "0s"),
     ("HILOOP_DEDUP_WINDOW", "400d"),
     ("HILOOP_ORDER", "maybe"),
+    ("HILOOP_MAX_HEADERS", "100"),
+    ("HILOOP_HEADER_TIMEOUT", "0"),
+    ("HILOOP_MAX_CONNECTIONS", "0"),
+    ("HILOOP_MAX_REQUESTS", "0"),
+    ("HILOOP_MAX_BODIES", "1kb"),
+    ("HILOOP_MAX_PENDING", "0"),
+    ("HILOOP_PROXIES", "-1"),
+    ("HILOOP_PROXIES", "yes"),
+    ("HILOOP_MAX_REFUSALS", "0"),
+    ("HILOOP_DURABILITY", "fsync"),
 ]
 WRONG_WORKER = [
     ("REDIS_URL", ""),
@@ -158,6 +222,18 @@ WRONG_WORKER = [
     ("HILOOP_SHUTDOWN_GRACE", "-1"),
     ("HILOOP_LEASE", "10ms"),
     ("HILOOP_KEEP_DEAD", "1s"),
+    ("HILOOP_KEEP_DEAD", "0"),
+    ("HILOOP_KEEP_DEAD", "400d"),
+    ("HILOOP_KEEP_DEAD_MAX", "0"),
+    ("HILOOP_KEEP_DEAD_BYTES", "1kb"),
+    ("HILOOP_KEEP_DEAD_BYTES", "5 mb"),
+    ("HILOOP_KEEP_DEAD_BYTES", "much"),
+    ("HILOOP_KEEP_HANDLED", "1s"),
+    ("HILOOP_KEEP_HANDLED_MAX", "-1"),
+    ("HILOOP_KEEP_EVENTS", "none"),
+    ("HILOOP_RECONCILE", "500ms"),
+    ("HILOOP_RECONCILE", "2d"),
+    ("HILOOP_RECONCILE", "never"),
 ]
 
 
@@ -200,10 +276,15 @@ def test_explicit_keys_need_no_api_key() -> None:
     [
         {"HILOOP_WEBHOOK_SECRET": "canary"},
         {"HILOOP_WEBHOOK_TOKEN": "canary"},
+        {"HILOOP_METRICS_TOKEN": "canary"},
         {"HILOOP_API_KEY": "hlp_canary"},
         {"HILOOP_API_KEY": "hlp_prov_canary"},
         {"REDIS_URL": "http://:canary@host"},
         {"REDIS_URL": "canary"},
+        {"REDIS_URL": "redis+sentinel://:canary@host"},
+        {"HILOOP_ALERT_URL": "canary://canary"},
+        {"HILOOP_ALERT_URL": "https:///canary", "REDIS_URL": "x"},
+        {"HILOOP_ALERT_URL": "https://canary\u2100/", "REDIS_URL": "x"},
     ],
 )
 @pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
@@ -214,7 +295,11 @@ def test_errors_show_no_secret(kind: type[WebSettings | WorkerSettings], environ
 
 
 def test_reprs_show_no_secret() -> None:
-    secret = {"REDIS_URL": "redis://:canary@host/0", "HILOOP_AGENT_KEYS": "canary"}
+    secret = {
+        "REDIS_URL": "redis://:canary@host/0",
+        "HILOOP_AGENT_KEYS": "canary",
+        "HILOOP_ALERT_URL": "https://h/canary",
+    }
     for settings in (WebSettings.from_environment({**WEB, **secret}), WorkerSettings.from_environment(WORKER | secret)):
         assert "canary" not in repr(settings)
         assert API_KEY not in repr(settings)

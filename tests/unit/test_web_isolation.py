@@ -21,6 +21,9 @@ FORBIDDEN = [
     "receiver.sandbox",
     "receiver.testing",
     "rq",
+    "prometheus_client",  # only where metrics are wanted
+    "receiver.metrics",
+    "receiver.ledger",
 ]
 
 # What a process without a dashboard does not load either.

@@ -19,6 +19,7 @@ from workers.commands.edge import (
     open_client,
     open_queue,
     output_option,
+    webhook_option,
     yes_option,
 )
 from workers.commands.output import ago, cell, console, print_fields, print_json, print_rows
@@ -40,7 +41,12 @@ def deliveries() -> None:
     """What Hiloop has tried to deliver to us. Needs HILOOP_API_KEY and an agent."""
 
 
-@deliveries.command("list")
+@deliveries.command(
+    "list",
+    epilog="""\b
+Example:
+  hiloop-receiver deliveries list --status Failed --since 1d""",
+)
 @agent_option
 @click.option("--status", type=click.Choice(_STATUSES), help="Only these.")
 @click.option("--since", type=Moment(), help="Created at or after: 2h (ago), or 2026-11-22T13:30Z.")
@@ -65,7 +71,11 @@ def list_deliveries(
     _print_deliveries(found)
 
 
-@deliveries.command()
+@deliveries.command(
+    epilog="""\b
+Example:
+  hiloop-receiver deliveries show dlv_01J…"""
+)
 @click.argument("delivery_id")
 @agent_option
 @output_option
@@ -95,7 +105,11 @@ def show(*, delivery_id: str, agent: str | None, output: str) -> None:
     )
 
 
-@deliveries.command()
+@deliveries.command(
+    epilog="""\b
+Example:
+  hiloop-receiver deliveries stats --agent deploy-bot"""
+)
 @agent_option
 @output_option
 @explained
@@ -126,7 +140,12 @@ def stats(*, agent: str | None, output: str) -> None:
     )
 
 
-@deliveries.command()
+@deliveries.command(
+    epilog="""\b
+Examples:
+  hiloop-receiver deliveries retry dlv_01J…
+  hiloop-receiver deliveries retry --failed --since 6h --yes"""
+)
 @click.argument("delivery_ids", nargs=-1)
 @agent_option
 @click.option("--failed", is_flag=True, help="All that have failed.")
@@ -179,29 +198,36 @@ def retry(
     epilog="""\b
 Examples:
   hiloop-receiver reconcile --since 6h
-  hiloop-receiver reconcile --since 7d --dry-run"""
+  hiloop-receiver reconcile --since 7d --dry-run
+  hiloop-receiver reconcile --webhook 3f2b8c1e-…      where other endpoints get the same events"""
 )
 @agent_option
+@webhook_option
 @click.option("--since", type=Seconds(), default="6h", show_default=True, help="How far back.")
 @click.option("--wait", type=Seconds(), default="60s", show_default=True, help="Wait so long for arrivals.")
 @click.option("--budget", type=click.IntRange(1), default=1000, show_default=True, help="Ask for at most so many.")
 @dry_run_option
 @output_option
 @explained
-def reconcile(*, agent: str | None, since: float, wait: float, budget: int, dry_run: bool, output: str) -> None:
+def reconcile(
+    *, agent: str | None, webhooks: tuple[str, ...], since: float, wait: float, budget: int, dry_run: bool, output: str
+) -> None:
     """Find what Hiloop sent and we lack, have it sent again, and wait until it has arrived.
 
     Run it as often as you like: what has arrived is not asked for again. Workers do the same every few minutes.
     """
     connection, layout = open_queue()
     with open_client(agent) as client:
-        report = Reconciliation(client, connection, layout).run(
+        report = Reconciliation(client, connection, layout, webhooks=webhooks).run(
             since=timedelta(seconds=since), wait=wait, budget=budget, dry_run=dry_run
         )
     if output == "json":
         print_json(report.as_json())
     else:
         print_fields(_told(report, dry_run=dry_run))
+    if report.webhooks > 1 and not webhooks:
+        hint = f"These went to {report.webhooks} webhooks; if some lead elsewhere, name ours: --webhook ID"
+        click.secho(f"{hint} (`hiloop-receiver deliveries show` tells it).", dim=True, err=True)
     if not dry_run and not report.complete:
         why = f"Hiloop stopped us ({report.stopped})" if report.stopped else "not everything has arrived"
         raise Failure(why, "run it again in a while; `hiloop-receiver deliveries list` shows the rest", FAILED)
@@ -234,4 +260,5 @@ def _print_deliveries(found: list[WebhookDelivery] | tuple[WebhookDelivery, ...]
         )
         for one in found
     ]
-    print_rows(("id", "status", "type", "event", "tries", "last answer", "created", "next try"), rows)
+    columns = ("id", "status", "type", "event", "tries", "last answer", "created", "next try")
+    print_rows(columns, rows, spare=("event", "type", "next try", "tries", "created"))

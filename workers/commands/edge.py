@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import click
 import redis
@@ -23,7 +23,8 @@ from receiver.settings import QueueSettings, duration
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_REDIS_TIMEOUT = 5.0
+PATIENCE: Final = Retries(attempts=2, longest_wait=5.0)
+_REDIS_TIMEOUT: Final = 5.0
 
 
 class Moment(click.ParamType[datetime]):
@@ -67,6 +68,15 @@ output_option = click.option(
     help="json: one object, or for lists one object a line.",
 )
 agent_option = click.option("--agent", envvar="HILOOP_AGENT_NAME", help="Act as this agent.  [env: HILOOP_AGENT_NAME]")
+webhook_option = click.option(
+    "--webhook",
+    "webhooks",
+    multiple=True,
+    metavar="ID",
+    envvar="HILOOP_WEBHOOK_ID",
+    callback=lambda _context, _option, given: tuple(part for one in given for part in one.replace(",", " ").split()),
+    help="Only deliveries to this webhook, where an agent has several.  [env: HILOOP_WEBHOOK_ID]",
+)
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Only show what it would touch.")
 
@@ -110,9 +120,14 @@ def open_queue() -> tuple[redis.Redis, Layout]:
 
 def open_client(agent: str | None) -> HiloopClient:
     """A client of Hiloop's API. Raises `HiloopError` for a key that cannot be right."""
+    return HiloopClient(None, named(agent), retries=PATIENCE)
+
+
+def named(agent: str | None) -> str:
+    """The agent's name; ends the command if there is none."""
     if not agent:
         raise click.UsageError("Say which agent: --agent NAME, or set HILOOP_AGENT_NAME.")
-    return HiloopClient(None, agent, retries=Retries(attempts=2, longest_wait=5.0))
+    return agent
 
 
 def confirm(question: str, *, yes: bool) -> None:

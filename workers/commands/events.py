@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -66,7 +67,13 @@ def _filtered(statuses: tuple[str, ...]) -> Callable[[Callable[..., None]], Call
     return decorate
 
 
-@events.command("list")
+@events.command(
+    "list",
+    epilog="""\b
+Examples:
+  hiloop-receiver events list --since 2h
+  hiloop-receiver events list --status handled --agent 'deploy-*' --output json""",
+)
 @_filtered(tuple(STATUSES))
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Show at most so many.")
 @click.option("--all", "every", is_flag=True, help="Show all that match.")
@@ -88,7 +95,11 @@ def list_events(*, wanted: Filter, limit: int, every: bool, output: str) -> None
             click.secho(f"The first {limit}; --all shows all that match.", dim=True, err=True)
 
 
-@events.command()
+@events.command(
+    epilog="""\b
+Example:
+  hiloop-receiver events show evt_01J…"""
+)
 @click.argument("event_id")
 @output_option
 @explained
@@ -122,7 +133,13 @@ def _acting(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@events.command()
+@events.command(
+    epilog="""\b
+Examples:
+  hiloop-receiver events replay evt_01J…
+  hiloop-receiver events replay --reason unknown_key --dry-run
+  hiloop-receiver events replay --handler handlers.deploy --since 1d --rate 10 --yes"""
+)
 @_acting
 @_filtered(("failed", "handled"))
 @click.option("--why", default="", help="A word for handlers and logs: event.replay.reason.")
@@ -152,12 +169,17 @@ def replay(
     if not _announce("Replay", chosen, yes=yes, dry_run=dry_run, output=output):
         return
     names = handlers_named(chosen, wanted.handler)
-    with progress("Replaying", len(chosen)) as watch:
+    with progress("Replaying", len(chosen)) as watch, _interruptible(wanted.status):
         outcome = replays.run(chosen, reason=why, handlers=names, rate=rate, watch=watch)
     _tell(outcome, "put back into line", output)
 
 
-@events.command()
+@events.command(
+    epilog="""\b
+Examples:
+  hiloop-receiver events discard evt_01J…
+  hiloop-receiver events discard --type webhook.test"""
+)
 @_acting
 @_filtered(("failed",))
 @explained
@@ -177,7 +199,7 @@ def discard(
     chosen = _choose(Ledger(connection, layout), replays, wanted, event_ids, limit, every=every)
     if not _announce("Discard", chosen, yes=yes, dry_run=dry_run, output=output):
         return
-    with progress("Discarding", len(chosen)) as watch:
+    with progress("Discarding", len(chosen)) as watch, _interruptible(wanted.status):
         outcome = replays.discard(chosen, watch=watch)
     _tell(outcome, "discarded", output)
 
@@ -217,6 +239,18 @@ def _announce(verb: str, chosen: list[StoredEvent], *, yes: bool, dry_run: bool,
     return not dry_run
 
 
+@contextmanager
+def _interruptible(status: str) -> Iterator[None]:
+    """Ctrl-C ends the command with what to do next."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        hint = "the same command goes on with those that are left"
+        if status == "handled":
+            hint += "; --until leaves out what has been handled again since"
+        raise Failure("interrupted: some were done, the others are as they were", hint, FAILED) from None
+
+
 def _tell(outcome: Outcome, what: str, output: str) -> None:
     if output == "json":
         print_json({"id": outcome.id, "done": outcome.done, "gone": outcome.gone, "without_body": outcome.without_body})
@@ -242,7 +276,8 @@ def _print_events(found: list[StoredEvent]) -> None:
         )
         for event in found
     ]
-    print_rows(("id", "status", "type", "agent", "session", "accepted", "reason"), rows)
+    columns = ("id", "status", "type", "agent", "session", "accepted", "reason")
+    print_rows(columns, rows, spare=("session", "status", "agent", "type", "accepted"))
 
 
 def _print_event(event: StoredEvent) -> None:

@@ -41,7 +41,7 @@ def handlers(*, output: str) -> None:
         )
         for one in shown
     ]
-    print_rows(("handler", "matches", "runs", "retries", "timeout", ""), rows)
+    print_rows(("handler", "matches", "runs", "retries", "timeout", ""), rows, spare=("runs", "", "retries", "timeout"))
 
 
 def _complete(environment: Mapping[str, str]) -> dict[str, str]:

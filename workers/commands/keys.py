@@ -27,7 +27,11 @@ def keys() -> None:
     """The agent's keys, with which answers are opened."""
 
 
-@keys.command()
+@keys.command(
+    epilog="""\b
+Example:
+  hiloop-receiver keys show"""
+)
 @output_option
 @explained
 def show(*, output: str) -> None:
@@ -48,7 +52,11 @@ def show(*, output: str) -> None:
     print_rows(("key id", "use", "source", "public key"), rows)
 
 
-@keys.command()
+@keys.command(
+    epilog="""\b
+Example:
+  hiloop-receiver keys new --output json | jq -r .private_key"""
+)
 @output_option
 def new(*, output: str) -> None:
     """Make a new private key and print it: a secret, for HILOOP_AGENT_KEYS. It is stored nowhere."""

@@ -17,6 +17,9 @@ from rich.text import Text
 
 # For a pipe or a file, where there is no terminal to fit.
 _WIDE: Final = 200
+# Between two columns; and what a column is shortened to before another one is left out.
+_GAP: Final = 2
+_SHORTENED: Final = 10
 _COLOURS: Final = {
     "failed": "red", "dead": "red", "Failed": "red", "retrying": "yellow", "Pending": "yellow", "pending": "yellow",
     "handled": "green", "done": "green", "Delivered": "green", "running": "cyan", "busy": "cyan",
@@ -34,14 +37,37 @@ def print_json(value: Mapping[str, Any]) -> None:
     click.echo(json.dumps(value, ensure_ascii=False))
 
 
-def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], *, shrink: str = "") -> None:
-    """A table. Columns but the first, and ``shrink``, keep their width as long as there is room."""
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], *, spare: Sequence[str] = ()) -> None:
+    """A table that fits the terminal. Its first column is always whole, so that it can be copied; where there is no
+    room, ``spare`` columns are left out one after another, and the widest of the others are shortened.
+    """
+    terminal = console()
+    cells = [[cell(value) for value in row] for row in rows]
+    widths = {name: max([len(name), *(row[place].cell_len for row in cells)]) for place, name in enumerate(columns)}
+    shown = _fitting(widths, spare, terminal.width)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column.upper(), no_wrap=True, overflow="ellipsis", ratio=1 if column == shrink else None)
-    for row in rows:
-        table.add_row(*(cell(value) for value in row))
-    console().print(table)
+    for name, width in shown.items():
+        table.add_column(name.upper(), no_wrap=True, overflow="ellipsis", width=width)
+    for row in cells:
+        table.add_row(*(one for name, one in zip(columns, row, strict=True) if name in shown))
+    terminal.print(table)
+
+
+def _fitting(widths: Mapping[str, int], spare: Sequence[str], room: int) -> dict[str, int]:
+    """The columns that are shown, and how wide."""
+    shown = dict(widths)
+    first, *others = widths
+    for name in spare:
+        least = widths[first] + sum(_GAP + min(widths[one], _SHORTENED) for one in others if one in shown)
+        if least <= room:
+            break
+        del shown[name]
+    while sum(shown.values()) + _GAP * (len(shown) - 1) > room:
+        widest = max((name for name in shown if name != first), key=shown.__getitem__, default=first)
+        if shown[widest] <= 1:
+            break
+        shown[widest] -= 1
+    return shown
 
 
 def print_fields(fields: Mapping[str, object]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import asdict
 
 import click
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from receiver.ledger import Ledger, Status, WorkerState
 from workers.commands.edge import Seconds, explained, open_queue, output_option
@@ -30,26 +32,28 @@ Examples:
 def status(*, watch: bool, every: float, output: str) -> None:
     """Show queue, workers, rates and latencies (from POST to handled, over the last minutes)."""
     ledger = Ledger(*open_queue())
-    if output == "json":
-        while True:
-            print_json(_as_json(ledger.status()))
-            if not watch:
-                return
-            time.sleep(every)
+    now = ledger.status()
     if not watch:
-        console().print(_table(ledger.status()))
+        if output == "json":
+            print_json(asdict(now))
+        else:
+            console().print(_table(now))
         return
-    try:
-        with Live(_table(ledger.status()), console=console(), auto_refresh=False) as live:
-            while True:
-                time.sleep(every)
-                live.update(_table(ledger.status()), refresh=True)
-    except KeyboardInterrupt:
-        return
+    with suppress(KeyboardInterrupt):
+        _watch(ledger, now, every, as_json=output == "json")
 
 
-def _as_json(now: Status) -> dict[str, object]:
-    return asdict(now)
+def _watch(ledger: Ledger, now: Status, every: float, *, as_json: bool) -> None:
+    """Show it for ever; on the screen in one place."""
+    if as_json:
+        while True:
+            print_json(asdict(now))
+            time.sleep(every)
+            now = ledger.status()
+    with Live(_table(now), console=console(), auto_refresh=False) as live:
+        while True:
+            time.sleep(every)
+            live.update(_table(ledger.status()), refresh=True)
 
 
 def _table(now: Status) -> Table:
@@ -80,13 +84,14 @@ def _table(now: Status) -> Table:
     return table
 
 
-def _worker(worker: WorkerState) -> Table:
-    line = Table.grid(padding=(0, 2))
-    line.add_row(
-        cell(worker.name[:8]),
-        cell(f"{worker.hostname}:{worker.pid}"),
-        cell(worker.state),
-        cell(f"{worker.in_flight} of {worker.concurrency} in flight"),
-        cell(f"{worker.handled} handled"),
+def _worker(worker: WorkerState) -> Text:
+    return Text("  ").join(
+        cell(text)
+        for text in (
+            worker.name[:8],
+            f"{worker.hostname}:{worker.pid}",
+            f"{worker.state:<9}",
+            f"{worker.in_flight} of {worker.concurrency} in flight",
+            f"{worker.handled} handled",
+        )
     )
-    return line

@@ -7,7 +7,8 @@
 --       then, only after a reply was lost: 'resync' and every claim (job:execution) the worker knows it holds.
 -- Verbs: done, retry (at `due`), dead, release (back into line, no try spent), unlane (let successors go on already).
 -- Returns {answers, claimed, suspended, alone, next due (ms) or -1, now (ms)}; an answer is 1, or 0 where the claim was no
--- longer ours; a claimed event is {job id, execution id, body, signature, progress, claims, replay, accepted at}.
+-- longer ours; a claimed event is {job id, execution id, body, signature, progress, claims, replay, accepted at,
+-- traceparent}.
 
 -- Jobs that are looked at in one step to find some to claim: lines may hold what has no turn, or is no event.
 local MOST_LOOKED_AT = 1000
@@ -173,15 +174,15 @@ end
 
 local claimed = {}
 
--- {status, lane, queue, body, signature, progress, died at, accepted at, replay, claims}
+-- {status, lane, queue, body, signature, progress, died at, accepted at, replay, traceparent, claims}
 local function read(job)
   return redis.call('HMGET', JOB .. job, 'status', 'lane', 'origin', 'body', 'signature', 'progress', 'died_at',
-    'created_at', 'replay', 'claims')
+    'created_at', 'replay', 'traceparent', 'claims')
 end
 
 local function hand_over(job, execution, fields, claims)
   claimed[#claimed + 1] = {job, execution, fields[4], fields[5] or '', fields[6] or '', claims, fields[9] or '',
-    fields[8] or ''}
+    fields[8] or '', fields[10] or ''}
 end
 
 -- Claim a job that was taken out of a line, if it may run; the claim is the `turn`-th of all.
@@ -203,7 +204,7 @@ local function claim(job, turn)
     revive(job, cjson.encode({id = execution, reason = 'requeued'}), true)
     fields = read(job)
   end
-  local claims = (tonumber(fields[10]) or 0) + 1
+  local claims = (tonumber(fields[11]) or 0) + 1
   write_claim(job, execution, queue, worker, now, time, claims)
   hand_over(job, execution, fields, claims)
 end
@@ -220,7 +221,7 @@ if ARGV[closings_end + 1] == 'resync' then
       local job, execution = string.match(key, '^(.*):(.-)$')
       local fields = read(job)
       if fields[4] then
-        hand_over(job, execution, fields, tonumber(fields[10]))
+        hand_over(job, execution, fields, tonumber(fields[11]))
       end
     end
   end

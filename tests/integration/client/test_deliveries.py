@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from receiver.client import NotFound
+from receiver.events import Event
+from receiver.signature import verify_signature
 
 NOWHERE = "http://127.0.0.1:9/webhooks/hiloop"
 
@@ -35,6 +37,26 @@ def test_deliveries_are_seen(failed: Any) -> None:
     stats = failed.get_webhook_delivery_stats()
     assert (stats.total, stats.pending, stats.delivered, stats.failed) == (2, 0, 0, 2)
     assert stats.success_rate == 0
+
+
+def test_a_single_one_tells_what_is_sent(failed: Any, hiloop: Any) -> None:
+    [listed, _] = failed.everything(failed.list_webhook_deliveries())
+    assert (listed.payload, listed.signature) == (None, None)
+    single = failed.get_webhook_delivery(listed.id)
+    event = Event.from_bytes(single.payload.encode())
+    assert (event.id, event.delivery_id, event.session_id) == (single.event_id, single.id, single.session_id)
+    secret = b"the-new-secret-of-the-webhook"
+    (webhook,) = hiloop.admin.webhooks()
+    hiloop.admin.remove_webhook(webhook["id"])
+    gone = failed.get_webhook_delivery(listed.id)
+    assert (gone.payload, gone.signature) == (None, None)
+    made = hiloop.admin.add_webhook(NOWHERE, secret=secret.decode())
+    failed.create_session("Third")
+    new = failed.get_webhook_delivery(failed.list_webhook_deliveries(limit=1).items[0].id)
+    assert new.webhook_id == made["id"]
+    assert verify_signature([secret], new.payload.encode(), new.signature.encode()) == 0
+    assert new.payload not in repr(new)
+    assert new.signature not in repr(new)
 
 
 def test_one_is_sent_again(failed: Any) -> None:

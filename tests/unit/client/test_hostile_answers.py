@@ -106,7 +106,7 @@ GOOD: dict[str, Any] = {
     "GET keys": listed({"participantId": "h", "participantType": "Human", "name": "Ada", **KEY}),
     "PUT keys": KEY,
     "GET webhook-deliveries": listed(GOOD_DELIVERY),
-    "GET dlv_1": GOOD_DELIVERY,
+    "GET dlv_1": {**GOOD_DELIVERY, "payload": "{}", "signature": "sha256="},
     "POST retry": GOOD_DELIVERY,
     "GET stats": {
         "total": 1,
