@@ -24,6 +24,9 @@
     ├── Unverifiable             a queued event whose signature no secret of this worker verifies
     ├── UntrustedSender          an event whose content no trusted sender has sealed
     ├── ReplayedAnswer           an answer that another event has brought before
+    ├── OrderError               what the dashboard wants workers to do, and cannot be
+    │   ├── InvalidOrder         not of the shape that orders have
+    │   └── TooManyOrders        too many wait already
     ├── HandlerControl           what a handler raises to say how to go on
     │   ├── RetryLater
     │   └── Discard
@@ -250,6 +253,18 @@ class ReplayedAnswer(ReceiverError):
     """An answer that another event has brought before: a human decides once, under whatever id it comes again."""
 
     reason = "replayed_answer"
+
+
+class OrderError(ReceiverError):
+    """An order to the workers that cannot be."""
+
+
+class InvalidOrder(OrderError):
+    """It does not have the shape of an order; the message names the part, never its value."""
+
+
+class TooManyOrders(OrderError):
+    """So many orders wait that no more are taken."""
 
 
 class HandlerControl(ReceiverError):

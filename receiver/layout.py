@@ -6,7 +6,8 @@ Rule 3: nothing under any key is plaintext, a secret, or the text of an exceptio
 
 Written by accept (A), advance (V), heartbeat (H), replay and discard (R), tally (T), reconcile (C), listen (L),
 doctor (D), the alerter (E), for what web processes count, count (W), and for what is used in a rotation,
-`receiver.uses` (U):
+`receiver.uses` (U). Orders of the dashboard (O) are written by it and by the workers that carry them out; these also
+note what it shows (N):
 
     rq:queues                     set     AH   queue keys                                    stays
     rq:queue:<queue>              list    AVH  jobs that may run now; a list a priority      when empty
@@ -45,6 +46,14 @@ doctor (D), the alerter (E), for what web processes count, count (W), and for wh
     hiloop:<queue>:alerts         hash    E    who was told what; when anything last moved   stays
     hiloop:<queue>:asked:<event>  string  C    redelivery was asked for, not to ask twice    after 10 minutes
     hiloop:<queue>:platform       hash    C    what the platform told when it was last asked stays
+    hiloop:<queue>:deliveries     hash    N    agent → JSON: the platform's latest deliveries       after a day
+    hiloop:<queue>:catalog        hash    N    handler → JSON: what it matches               after an hour
+    hiloop:<queue>:cataloguer     string  N    the worker that notes these; with a lease     after its lease
+    hiloop:<queue>:orders         list    O    orders that wait for a worker, then at work   when carried out
+    hiloop:<queue>:order:<order>  hash    O    an order and its progress (`receiver.orders`) after 7 days
+    hiloop:<queue>:orders_given   list    O    the latest 100 orders                         after 7 days
+    hiloop:<queue>:orderly        string  O    the worker that carries out; with a lease     after its lease
+    hiloop:<queue>:logins:<who>   string  O    tries to log in to the dashboard              after a minute
     hiloop:<queue>:listened:<agent> string L  creation of the newest delivery it took in     after 30 days
     hiloop:<queue>:used           hash    U    which tokens and keys are used in a rotation  90 days after the last
     hiloop:<queue>:probe          string  D    whether Redis confirms what is written       after 10 s

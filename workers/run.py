@@ -25,9 +25,11 @@ from receiver.uses import Uses
 from workers.alerter import Alerter
 from workers.alerts import alert_handlers
 from workers.background import BackgroundTask
+from workers.catalog import Catalog
 from workers.claims import Closing
 from workers.clients import Clients
 from workers.dispatch import Dispatcher
+from workers.orders import OrderTask
 from workers.reconciler import Reconciler
 from workers.registry import Registry, registry
 from workers.worker import HiloopWorker
@@ -127,12 +129,13 @@ def make_worker(settings: WorkerSettings, handlers: Registry, tracing: Tracing |
     return HiloopWorker(settings, connect(settings, timeout=REDIS_TIMEOUT, retries=0), make_dispatcher, uses)
 
 
-def background_tasks(settings: WorkerSettings) -> list[BackgroundTask]:
+def background_tasks(settings: WorkerSettings, handlers: Registry) -> list[BackgroundTask]:
     """What the settings and handlers want done beside the events. Comparing with the platform needs an API key."""
-    tasks: list[BackgroundTask] = []
     connection = connect(settings, timeout=REDIS_TIMEOUT)
+    pairs = list(keyring_of(settings))
+    tasks: list[BackgroundTask] = [Catalog(settings, connection, handlers), OrderTask(settings, connection, pairs)]
     if settings.api_key and settings.reconcile:
-        tasks.append(Reconciler(settings, connection, list(keyring_of(settings))))
+        tasks.append(Reconciler(settings, connection, pairs))
     if settings.alerts.url or alert_handlers.functions:
         tasks.append(Alerter(settings, connection, alert_handlers.functions))
     return tasks
@@ -147,7 +150,7 @@ def run_worker(settings: WorkerSettings) -> NoReturn:
     check_redis(settings)
     tracing = start_tracing(os.environ, "worker", settings.queue)
     worker = make_worker(settings, handlers, tracing)
-    tasks = background_tasks(settings)
+    tasks = background_tasks(settings, handlers)
     for task in tasks:
         task.start()
     done = worker.work()

@@ -18,7 +18,7 @@ from receiver.events import PRIORITIES
 from receiver.layout import JOB_DATA, JOB_FIELDS, JOB_FUNCTION, Layout, event_id, job_id
 from receiver.scripts import load_script
 
-NO_SCRIPT = {"C", "D", "E", "L", "U"}  # reconcile, doctor, the alerter, listen and what counts uses need none
+NO_SCRIPT = {"C", "D", "E", "L", "N", "O", "U"}  # written without one: by tasks, commands and the dashboard
 SCRIPTS = [
     ("receiver", "accept"),
     ("receiver", "read"),
