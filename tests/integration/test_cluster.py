@@ -47,7 +47,7 @@ def test_no_node_can_accept_an_event(cluster: list[EmbeddedRedis]) -> None:
 def test_processes_say_so_at_their_start(cluster: list[EmbeddedRedis], process: str, tmp_path: Path) -> None:
     settings = {**WORKER_SETTINGS, "REDIS_URL": cluster[0].url, "PORT": "1", "LEDGER": str(tmp_path / "ledger")}
     running = start(["-m", "workers.cli", process], tmp_path, process, settings)
-    assert running.wait() == 2
+    assert running.wait(60) == 2
     assert "REDIS_URL leads to a Redis Cluster" in running.log
     assert "without cluster mode" in running.log
     assert "Traceback" not in running.log
