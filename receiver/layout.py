@@ -113,7 +113,7 @@ COUNTERS: Final = {
 # Why an event became a dead letter.
 DEAD_REASONS: Final = (
     "handler_error", "timeout", "no_handler", "unknown_key", "bad_envelope", "bad_ciphertext", "bad_event",
-    "unverifiable", "worker_lost", "stopped", "not_an_event", "internal_error",
+    "unverifiable", "untrusted_sender", "replayed_answer", "worker_lost", "stopped", "not_an_event", "internal_error",
 )  # fmt: skip
 
 # The one function that a job may name, and the `data` of every job of ours in RQ's JSON serializer: function by
