@@ -1,4 +1,4 @@
-"""The web application: the webhook endpoint, two health checks and, where it is wanted, `/metrics`.
+"""The web application: the webhook endpoint, two health checks; where wanted, metrics and dashboard.
 
 Never imports `receiver.envelope`, `receiver.keyring`, `receiver.client`, `workers`, PyNaCl or user code: a web
 process that is broken into gives ciphertext and metadata only. An import contract and a test watch over that.
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from receiver.connections import connect, connect_async
@@ -23,13 +26,15 @@ from receiver.counts import Counts
 from receiver.door import Door
 from receiver.errors import QueueUnavailable
 from receiver.inbox import Inbox, RedisInbox
-from receiver.ingest import WebhookEndpoint
+from receiver.ingest import NoteUses, WebhookEndpoint
 from receiver.logs import set_up_logs
 from receiver.refusals import Refusals
 from receiver.settings import WebSettings
 from receiver.tracing import Tracing, start_tracing
+from receiver.uses import UseCounts, Uses, names_of_secrets
 
 if TYPE_CHECKING:
+    from receiver.dashboard.app import Dashboard
     from receiver.metrics import Metrics
 
 WEBHOOK_PATH: Final = "/webhooks/hiloop"
@@ -57,8 +62,10 @@ class ReceiverApp(Starlette):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = None) -> ReceiverApp:
-    """The ASGI application over an inbox."""
+def create_app(
+    settings: WebSettings, inbox: Inbox, tracing: Tracing | None = None, note_uses: NoteUses | None = None
+) -> ReceiverApp:
+    """The ASGI application over an inbox; ``note_uses`` as in `WebhookEndpoint`."""
 
     async def healthy(_request: Request) -> Response:
         return JSONResponse({"status": "alive"})
@@ -81,7 +88,7 @@ def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = No
         app.add_route("/metrics", app.metrics.answer)
     app.counts = Counts(inbox.count)
     refusals = Refusals(app.counts, proxies=settings.proxies, limit=settings.max_refusals)
-    app.webhook = WebhookEndpoint(settings, inbox, refusals, tracing=tracing)
+    app.webhook = WebhookEndpoint(settings, inbox, refusals, tracing=tracing, note_uses=note_uses)
     app.door = Door(settings, refusals)
     return app
 
@@ -105,12 +112,20 @@ def from_environment() -> ReceiverApp:
     set_up_logs(settings.log_level, settings.log_format)
     inbox = open_inbox(settings)
     tracing = start_tracing(os.environ, "web", settings.queue)
-    app = create_app(settings, inbox, tracing)
+    tokens = names_of_secrets("token", settings.webhook_tokens)
+    secrets = names_of_secrets("secret", settings.webhook_secrets)
+    uses = UseCounts(Uses(tokens, secrets), inbox.note_uses)
+    is_rotating = len(tokens) > 1 or len(secrets) > 1
+    app = create_app(settings, inbox, tracing, uses.note if is_rotating else None)
+    dashboard = _add_dashboard(app, settings) if settings.has_dashboard else None
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        if dashboard is not None:
+            _close_at_stop(dashboard)
         yield
         await app.counts.close()
+        await uses.close()
         await inbox.close()
         if app.metrics is not None:
             app.metrics.close()
@@ -119,3 +134,31 @@ def from_environment() -> ReceiverApp:
 
     app.router.lifespan_context = lifespan
     return app
+
+
+def _add_dashboard(app: Starlette, settings: WebSettings) -> Dashboard:
+    # Imported here: a process without a dashboard starts as fast, and is as small, as if there were none.
+    from receiver.dashboard.app import Dashboard
+
+    async def to_overview(_request: Request) -> Response:
+        return Response(status_code=308, headers={"Location": "/dashboard/"})
+
+    dashboard = Dashboard(settings)
+    app.router.routes += [Route("/dashboard", to_overview), Mount("/dashboard", dashboard)]
+    return dashboard
+
+
+def _close_at_stop(dashboard: Dashboard) -> None:
+    """Have open pages let go of their connections at a stop: the server waits for all of these before it tells us."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        servers = signal.getsignal(signum)
+
+        def stop(number: int, frame: FrameType | None, servers: object = servers) -> None:
+            loop.call_soon_threadsafe(dashboard.close)
+            if callable(servers):
+                servers(number, frame)
+
+        signal.signal(signum, stop)

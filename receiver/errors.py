@@ -22,6 +22,11 @@
     │   ├── BadEnvelope
     │   └── BadCiphertext
     ├── Unverifiable             a queued event whose signature no secret of this worker verifies
+    ├── UntrustedSender          an event whose content no trusted sender has sealed
+    ├── ReplayedAnswer           an answer that another event has brought before
+    ├── OrderError               what the dashboard wants workers to do, and cannot be
+    │   ├── InvalidOrder         not of the shape that orders have
+    │   └── TooManyOrders        too many wait already
     ├── HandlerControl           what a handler raises to say how to go on
     │   ├── RetryLater
     │   └── Discard
@@ -236,6 +241,30 @@ class Unverifiable(ReceiverError):
     """A queued event whose signature no secret of this worker verifies: its secret is gone, or it is forged."""
 
     reason = "unverifiable"
+
+
+class UntrustedSender(ReceiverError):
+    """An event whose content no trusted sender has sealed; its message names the key, which is no secret."""
+
+    reason = "untrusted_sender"
+
+
+class ReplayedAnswer(ReceiverError):
+    """An answer that another event has brought before: a human decides once, under whatever id it comes again."""
+
+    reason = "replayed_answer"
+
+
+class OrderError(ReceiverError):
+    """An order to the workers that cannot be."""
+
+
+class InvalidOrder(OrderError):
+    """It does not have the shape of an order; the message names the part, never its value."""
+
+
+class TooManyOrders(OrderError):
+    """So many orders wait that no more are taken."""
 
 
 class HandlerControl(ReceiverError):

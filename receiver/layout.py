@@ -5,7 +5,9 @@ Keys under ``rq:`` are RQ 3.0's own layout, so that its command line and dashboa
 Rule 3: nothing under any key is plaintext, a secret, or the text of an exception.
 
 Written by accept (A), advance (V), heartbeat (H), replay and discard (R), tally (T), reconcile (C), listen (L),
-doctor (D), the alerter (E), and for what web processes count, count (W):
+doctor (D), the alerter (E), for what web processes count, count (W), and for what is used in a rotation,
+`receiver.uses` (U). Orders of the dashboard (O) are written by it and by the workers that carry them out; these also
+note what it shows (N):
 
     rq:queues                     set     AH   queue keys                                    stays
     rq:queue:<queue>              list    AVH  jobs that may run now; a list a priority      when empty
@@ -23,6 +25,7 @@ doctor (D), the alerter (E), and for what web processes count, count (W):
     rq:suspended                  string       written by `rq suspend`                       by `rq resume`
 
     hiloop:<queue>:seen:<event>   string  A    when it was accepted (ms)                     after the dedup window
+    hiloop:<queue>:answer:<digest> string A   event that brought a human's answer first      after the dedup window
     hiloop:<queue>:lane:<session> list    AV   jobs in order; whose turn it is comes first   when empty
     hiloop:<queue>:leases         zset    VH   worker → when its lease ends (ms)             when it is over
     hiloop:<queue>:beat           string  H    when any worker was last heard (ms)           stays
@@ -43,7 +46,16 @@ doctor (D), the alerter (E), and for what web processes count, count (W):
     hiloop:<queue>:alerts         hash    E    who was told what; when anything last moved   stays
     hiloop:<queue>:asked:<event>  string  C    redelivery was asked for, not to ask twice    after 10 minutes
     hiloop:<queue>:platform       hash    C    what the platform told when it was last asked stays
+    hiloop:<queue>:deliveries     hash    N    agent → JSON: the platform's latest deliveries       after a day
+    hiloop:<queue>:catalog        hash    N    handler → JSON: what it matches               after an hour
+    hiloop:<queue>:cataloguer     string  N    the worker that notes these; with a lease     after its lease
+    hiloop:<queue>:orders         list    O    orders that wait for a worker, then at work   when carried out
+    hiloop:<queue>:order:<order>  hash    O    an order and its progress (`receiver.orders`) after 7 days
+    hiloop:<queue>:orders_given   list    O    the latest 100 orders                         after 7 days
+    hiloop:<queue>:orderly        string  O    the worker that carries out; with a lease     after its lease
+    hiloop:<queue>:logins:<who>   string  O    tries to log in to the dashboard              after a minute
     hiloop:<queue>:listened:<agent> string L  creation of the newest delivery it took in     after 30 days
+    hiloop:<queue>:used           hash    U    which tokens and keys are used in a rotation  90 days after the last
     hiloop:<queue>:probe          string  D    whether Redis confirms what is written       after 10 s
     hiloop:<queue>:wake:<worker>  channel AVH  wakes a worker
 """
@@ -65,6 +77,7 @@ JOB_FIELDS: Final = {
     "event": "JSON: what the platform tells of it in plaintext (`receiver.inbox.metadata`)",
     "lane": "the session whose order it keeps, or empty",
     "duplicates": "how often it came again",
+    "copy_of": "the event that brought the same human's answer before, under another id",
     "deliveries": "JSON: the deliveries in which it came again, the latest ten, each with its time (ms)",
     "progress": "JSON: how far each handler is, and its latest ten attempts (`workers.progress`)",
     "replay": "JSON: id and reason of its last replay, and the handlers it is limited to",
@@ -100,7 +113,7 @@ COUNTERS: Final = {
 # Why an event became a dead letter.
 DEAD_REASONS: Final = (
     "handler_error", "timeout", "no_handler", "unknown_key", "bad_envelope", "bad_ciphertext", "bad_event",
-    "unverifiable", "worker_lost", "stopped", "not_an_event", "internal_error",
+    "unverifiable", "untrusted_sender", "replayed_answer", "worker_lost", "stopped", "not_an_event", "internal_error",
 )  # fmt: skip
 
 # The one function that a job may name, and the `data` of every job of ours in RQ's JSON serializer: function by
@@ -180,6 +193,7 @@ class Layout:
             "WORKERS": "rq:workers",
             "SUSPENDED": "rq:suspended",
             "SEEN": self.own("seen:"),
+            "ANSWER": self.own("answer:"),
             "LANE": self.own("lane:"),
             "LEASES": self.own("leases"),
             "BEAT": self.own("beat"),

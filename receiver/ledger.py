@@ -15,13 +15,15 @@ from typing import Final
 import redis
 
 from receiver.counted import Counted, merged, percentiles, texts, whole
-from receiver.layout import Layout, job_id
+from receiver.layout import Layout, job_id, lane_of
 from receiver.pages import SCAN_LIMIT as SCAN_LIMIT
 from receiver.pages import EventPage as EventPage
 from receiver.pages import Pages
 from receiver.stored import Filter, StoredEvent
 
 _CHUNK: Final = 200
+# More than workers note; whoever else writes into Redis shall not make a reader's work endless.
+_MOST_NOTES: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,20 @@ class Ledger(Counted):
     def platform(self) -> dict[str, str]:
         """What reconciling has noted of the platform: ``at`` (Unix seconds), ``report`` and ``stats`` (JSON)."""
         return texts(self._redis.hgetall(self._layout.own("platform")))
+
+    def deliveries(self) -> dict[str, str]:
+        """By agent, the platform's latest deliveries as workers have noted them (JSON, see `receiver.noted`)."""
+        return texts(self._redis.hscan(self._layout.own("deliveries"), count=_MOST_NOTES)[1])
+
+    def catalog(self) -> dict[str, str]:
+        """What each handler matches, as workers have noted it (JSON, see `receiver.noted`)."""
+        return texts(self._redis.hscan(self._layout.own("catalog"), count=_MOST_NOTES)[1])
+
+    def lane(self, session: str, limit: int = 100) -> tuple[int, list[StoredEvent]]:
+        """How many events are in a session's lane, and the first ``limit`` of them; whose turn it is comes first."""
+        key = self._layout.own(f"lane:{lane_of(session)}")
+        jobs = [job.decode() for job in self._redis.lrange(key, 0, limit - 1)]
+        return self._redis.llen(key), [event for event in self._pages.read(jobs) if event is not None]
 
     def _oldest_waiting(self, now: float) -> float | None:
         layout = self._layout

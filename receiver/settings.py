@@ -21,6 +21,7 @@ from receiver.keeping import Keeping
 from receiver.layout import Layout
 from receiver.lines import FORMATS
 from receiver.logs import parse_level
+from receiver.senders import TrustedSenders
 from receiver.sentinels import SENTINEL_SCHEMES, SentinelAddress
 
 _Value = TypeVar("_Value")
@@ -31,6 +32,8 @@ _SIZE: Final = re.compile(r"([0-9]{1,12})(kb|mb|gb|)", re.ASCII)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _MODULE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 MIN_SECRET_CHARS: Final = 8
+# Tokens of people are tried by strangers on a page.
+MIN_DASHBOARD_TOKEN_CHARS: Final = 16
 
 
 def duration(text: str) -> float:
@@ -114,6 +117,8 @@ class WebSettings(QueueSettings):
     front that add to `X-Forwarded-For`, None if that is not known. ``max_refusals``: requests a minute that may be
     refused before their sender is turned away. ``dedup_window``: seconds an event id is remembered. ``ordered``:
     whether events of one session wait for each other. ``durability``: where an event is before it is acknowledged.
+    ``dashboard_tokens``, ``dashboard_read_tokens``: what opens the dashboard, the latter without the right to order
+    anything; without any there is no dashboard.
     """
 
     host: str = "0.0.0.0"  # noqa: S104  # platforms route to the container's address
@@ -134,6 +139,13 @@ class WebSettings(QueueSettings):
     dedup_window: float = 7 * 86400.0
     ordered: bool = True
     durability: Durability = Durability.MEMORY
+    dashboard_tokens: tuple[bytes, ...] = field(repr=False, default=())
+    dashboard_read_tokens: tuple[bytes, ...] = field(repr=False, default=())
+
+    @property
+    def has_dashboard(self) -> bool:
+        """Whether anybody may open the dashboard."""
+        return bool(self.dashboard_tokens or self.dashboard_read_tokens)
 
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> Self:
@@ -165,7 +177,13 @@ class WebSettings(QueueSettings):
             dedup_window=env.get("HILOOP_DEDUP_WINDOW", 7 * 86400.0, _seconds(1, 366 * 86400)),
             ordered=env.get("HILOOP_ORDER", True, _choice({"session": True, "none": False})),
             durability=env.get("HILOOP_DURABILITY", Durability.MEMORY, _choice({one.value: one for one in Durability})),
+            dashboard_tokens=env.get("HILOOP_DASHBOARD_TOKEN", (), _dashboard_tokens),
+            dashboard_read_tokens=env.get("HILOOP_DASHBOARD_READ_TOKEN", (), _dashboard_tokens),
         )
+        if set(settings.dashboard_tokens) & set(settings.dashboard_read_tokens):
+            env.problems.append(
+                "HILOOP_DASHBOARD_READ_TOKEN must differ from HILOOP_DASHBOARD_TOKEN, which may do more"
+            )
         env.done()
         return settings
 
@@ -181,6 +199,7 @@ class WorkerSettings(QueueSettings):
     seconds after which a silent worker's events are taken over. ``keeping``: what stays of events that are done with.
     ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none. ``alerts``: what is told to
     people. ``webhooks``: ids of the webhooks that lead to this receiver; empty where the agent has no others.
+    ``trusted_senders``: whose keys may decide; nobody means that it is not asked.
     """
 
     api_key: str = field(repr=False, default="")
@@ -199,6 +218,7 @@ class WorkerSettings(QueueSettings):
     reconcile: float = 300.0
     alerts: Alerting = field(default_factory=Alerting)
     webhooks: tuple[str, ...] = ()
+    trusted_senders: TrustedSenders = field(default_factory=TrustedSenders)
 
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> Self:
@@ -228,6 +248,7 @@ class WorkerSettings(QueueSettings):
             reconcile=env.get("HILOOP_RECONCILE", default.reconcile, _or_none(_seconds(1, 86400))),
             alerts=_alerting(env),
             webhooks=env.get("HILOOP_WEBHOOK_ID", default.webhooks, _list),
+            trusted_senders=env.get("HILOOP_TRUSTED_SENDERS", default.trusted_senders, TrustedSenders.parse),
         )
         if not settings.api_key and not settings.agent_keys and "HILOOP_API_KEY" not in _named(env.problems):
             env.problems.append(
@@ -347,6 +368,16 @@ def _secrets(text: str) -> tuple[bytes, ...]:
     if any(len(part) < MIN_SECRET_CHARS for part in parts):
         raise ValueError(f"has a part shorter than {MIN_SECRET_CHARS} characters, which can be guessed")
     return tuple(part.encode() for part in parts)
+
+
+def _dashboard_tokens(text: str) -> tuple[bytes, ...]:
+    tokens = _secrets(text)
+    if any(len(token) < MIN_DASHBOARD_TOKEN_CHARS for token in tokens):
+        raise ValueError(
+            f"has a part shorter than {MIN_DASHBOARD_TOKEN_CHARS} characters, which can be guessed; "
+            "`openssl rand -hex 24` makes a good one"
+        )
+    return tokens
 
 
 def _redis_url(text: str) -> str:

@@ -46,6 +46,10 @@ class BackgroundTask(threading.Thread, ABC):
     def work(self) -> None:
         """One round. What it raises is logged by its type, never by its text, and ends the round only."""
 
+    def is_due(self) -> bool:
+        """Whether there is anything to do; asked before the lease is taken."""
+        return True
+
     def run(self) -> None:
         """Round after round."""
         while True:
@@ -69,7 +73,7 @@ class BackgroundTask(threading.Thread, ABC):
         return bool(self._redis.eval(_EXTEND, 1, self._lease, self._owner, LEASE_MS))
 
     def _work_alone(self) -> None:
-        if not self._redis.set(self._lease, self._owner, nx=True, px=LEASE_MS):
+        if not self.is_due() or not self._redis.set(self._lease, self._owner, nx=True, px=LEASE_MS):
             return
         try:
             self.work()

@@ -58,6 +58,7 @@ class Reconciler(BackgroundTask):
     def _compare(self, agent: str) -> None:
         # The client is imported here: a worker that needs no platform saves its memory.
         from receiver.client import HiloopClient, Retries
+        from workers.platform_notes import note_deliveries
         from workers.reconcile import Reconciliation
 
         settings = self._settings
@@ -69,6 +70,7 @@ class Reconciler(BackgroundTask):
             reconciliation = Reconciliation(client, self._redis, settings.layout, webhooks=settings.webhooks)
             report = reconciliation.run(since=SINCE, wait=WAIT_SECONDS, budget=BUDGET, watch=self._keep_on)
             reconciliation.note(report, int(settings.reconcile * 10) + 60)
+            note_deliveries(client, agent, self._redis, settings.layout)
         if report.asked or report.stopped:
             logger.info(
                 "compared with the platform",

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from heapq import nsmallest
 from itertools import islice
 from typing import Any, Final
 from uuid import uuid4
@@ -47,6 +49,22 @@ class Outcome:
     without_body: int
 
 
+def first_accepted(events: Iterable[StoredEvent], limit: int | None = None) -> list[StoredEvent]:
+    """``events`` in order of their acceptance; the first ``limit`` of them, and no more are held in memory."""
+
+    def accepted(event: StoredEvent) -> datetime:
+        return event.accepted_at or _BEFORE_ALL
+
+    return sorted(events, key=accepted) if limit is None else nsmallest(limit, events, key=accepted)
+
+
+def handlers_named(events: Iterable[StoredEvent], pattern: str | None) -> list[str]:
+    """The handlers of these events that ``pattern`` means; none, which stands for all, if there is no pattern."""
+    if pattern is None:
+        return []
+    return sorted({one.name for event in events for one in event.handlers if fnmatchcase(one.name, pattern)})
+
+
 class Replays:
     """Replays and discards events of one queue. Raises `redis.RedisError` where Redis cannot be reached."""
 
@@ -66,8 +84,7 @@ class Replays:
 
     def select(self, wanted: Filter, limit: int | None = None) -> list[StoredEvent]:
         """The events that match, in order of their acceptance; the first ``limit`` of them."""
-        found = sorted(self._ledger.each(wanted), key=lambda event: event.accepted_at or _BEFORE_ALL)
-        return found[:limit]
+        return first_accepted(self._ledger.each(wanted), limit)
 
     def run(
         self,

@@ -15,6 +15,7 @@ from receiver.alerting import Alerting
 from receiver.durability import Durability
 from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
+from receiver.senders import TrustedSender, TrustedSenders
 from receiver.settings import QueueSettings, WebSettings, WorkerSettings, duration
 
 API_KEY = "hlp_" + "ab" * 32
@@ -73,6 +74,15 @@ WEB_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "body timeout": ("HILOOP_BODY_TIMEOUT", "500ms", "body_timeout", 0.5),
     "body": ("HILOOP_MAX_BODY", "2048", "max_body", 2048),
     "host": ("HOST", "127.0.0.1", "host", "127.0.0.1"),
+    "dashboard": ("HILOOP_DASHBOARD_TOKEN", "token-of-the-dashboard", "dashboard_tokens", (b"token-of-the-dashboard",)),
+    "to look only": (
+        "HILOOP_DASHBOARD_READ_TOKEN",
+        f"{'a' * 16},{'b' * 16}",
+        "dashboard_read_tokens",
+        (b"a" * 16, b"b" * 16),
+    ),
+    "no dashboard": ("HILOOP_DASHBOARD_TOKEN", "", "has_dashboard", False),
+    "a dashboard to look only": ("HILOOP_DASHBOARD_READ_TOKEN", "a" * 16, "has_dashboard", True),
     "headers": ("HILOOP_MAX_HEADERS", "8192", "max_headers", 8192),
     "header timeout": ("HILOOP_HEADER_TIMEOUT", "500ms", "header_timeout", 0.5),
     "connections": ("HILOOP_MAX_CONNECTIONS", "50", "max_connections", 50),
@@ -104,6 +114,13 @@ WORKER_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "several modules": ("HILOOP_HANDLERS", "a, b.c ,_d", "handlers", ("a", "b.c", "_d")),
     "agent name": ("HILOOP_AGENT_NAME", "deploy-bot", "agent_name", "deploy-bot"),
     "keys": ("HILOOP_AGENT_KEYS", "YQ==,Yg==", "agent_keys", ("YQ==", "Yg==")),
+    "keys of agents": ("HILOOP_AGENT_KEYS", "YQ== = a bot", "agent_keys", ("YQ== = a bot",)),
+    "trusted senders": (
+        "HILOOP_TRUSTED_SENDERS",
+        f"{'0' * 32} = Ada",
+        "trusted_senders",
+        TrustedSenders([TrustedSender("0" * 32, "Ada")]),
+    ),
     "concurrency": ("WORKER_CONCURRENCY", "10", "concurrency", 10),
     "no retries": ("HILOOP_RETRIES", "0", "retries", 0),
     "timeout": ("HILOOP_HANDLER_TIMEOUT", "2m", "timeout", 120.0),
@@ -158,6 +175,8 @@ WRONG_WEB = [
     ("HILOOP_WEBHOOK_SECRET", "long-enough,short"),
     ("HILOOP_WEBHOOK_TOKEN", ""),
     ("HILOOP_WEBHOOK_TOKEN", "short"),
+    ("HILOOP_DASHBOARD_TOKEN", "fifteen letters"),
+    ("HILOOP_DASHBOARD_READ_TOKEN", f"{'a' * 16},short-one"),
     ("HILOOP_METRICS_TOKEN", "short"),
     ("HILOOP_METRICS_TOKEN", ","),
     ("PORT", "0"),
@@ -189,6 +208,8 @@ WRONG_WEB = [
     ("HILOOP_DURABILITY", "fsync"),
 ]
 WRONG_WORKER = [
+    ("HILOOP_TRUSTED_SENDERS", "Ada"),
+    ("HILOOP_TRUSTED_SENDERS", ","),
     ("REDIS_URL", ""),
     ("HILOOP_WEBHOOK_SECRET", ""),
     ("HILOOP_API_KEY", ""),

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import click
@@ -18,7 +17,7 @@ from receiver.life import life_line
 from receiver.stored import STATUSES, Filter, StoredEvent
 from workers.commands.edge import Moment, confirm, dry_run_option, explained, open_queue, output_option, yes_option
 from workers.commands.output import ago, counted, print_fields, print_json, print_rows, progress, size
-from workers.replay import Outcome, Replays
+from workers.replay import Outcome, Replays, handlers_named
 
 _SHOWN_FIRST: Final = 10
 
@@ -169,7 +168,7 @@ def replay(
     chosen = _choose(Ledger(connection, layout), replays, wanted, event_ids, limit, every=every)
     if not _announce("Replay", chosen, yes=yes, dry_run=dry_run, output=output):
         return
-    names = _handlers_named(chosen, wanted.handler)
+    names = handlers_named(chosen, wanted.handler)
     with progress("Replaying", len(chosen)) as watch, _interruptible(wanted.status):
         outcome = replays.run(chosen, reason=why, handlers=names, rate=rate, watch=watch)
     _tell(outcome, "put back into line", output)
@@ -250,12 +249,6 @@ def _interruptible(status: str) -> Iterator[None]:
         if status == "handled":
             hint += "; --until leaves out what has been handled again since"
         raise Failure("interrupted: some were done, the others are as they were", hint, FAILED) from None
-
-
-def _handlers_named(chosen: list[StoredEvent], pattern: str | None) -> list[str]:
-    if pattern is None:
-        return []
-    return sorted({one.name for event in chosen for one in event.handlers if fnmatchcase(one.name, pattern)})
 
 
 def _tell(outcome: Outcome, what: str, output: str) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from receiver.settings import WorkerSettings
+from workers.catalog import describe_handler
 from workers.commands.edge import output_option
 from workers.commands.output import print_json, print_rows
-from workers.registry import FILTERS, Handler
+from workers.registry import Handler
 from workers.run import import_handlers
 
 
@@ -54,13 +55,14 @@ def _complete(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _describe(handler: Handler, settings: WorkerSettings) -> dict[str, Any]:
+    note = describe_handler(handler, settings)
     return {
-        "handler": handler.name,
-        "type": handler.type,
-        "matches": {name: value for name in FILTERS if (value := getattr(handler, name)) is not None},
-        "async": handler.is_async,
-        "retries": settings.retries if handler.retries is None else handler.retries,
-        "timeout": settings.timeout if handler.timeout is None else handler.timeout,
-        "ordered": handler.ordered,
-        "fallback": handler.is_fallback,
+        "handler": note.name,
+        "type": note.type,
+        "matches": note.matches,
+        "async": note.is_async,
+        "retries": note.retries,
+        "timeout": note.timeout,
+        "ordered": note.ordered,
+        "fallback": note.fallback,
     }
