@@ -26,11 +26,12 @@ from receiver.counts import Counts
 from receiver.door import Door
 from receiver.errors import QueueUnavailable
 from receiver.inbox import Inbox, RedisInbox
-from receiver.ingest import WebhookEndpoint
+from receiver.ingest import NoteUses, WebhookEndpoint
 from receiver.logs import set_up_logs
 from receiver.refusals import Refusals
 from receiver.settings import WebSettings
 from receiver.tracing import Tracing, start_tracing
+from receiver.uses import UseCounts, Uses, names_of_secrets
 
 if TYPE_CHECKING:
     from receiver.dashboard.app import Dashboard
@@ -61,8 +62,10 @@ class ReceiverApp(Starlette):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = None) -> ReceiverApp:
-    """The ASGI application over an inbox."""
+def create_app(
+    settings: WebSettings, inbox: Inbox, tracing: Tracing | None = None, note_uses: NoteUses | None = None
+) -> ReceiverApp:
+    """The ASGI application over an inbox; ``note_uses`` as in `WebhookEndpoint`."""
 
     async def healthy(_request: Request) -> Response:
         return JSONResponse({"status": "alive"})
@@ -85,7 +88,7 @@ def create_app(settings: WebSettings, inbox: Inbox, tracing: Tracing | None = No
         app.add_route("/metrics", app.metrics.answer)
     app.counts = Counts(inbox.count)
     refusals = Refusals(app.counts, proxies=settings.proxies, limit=settings.max_refusals)
-    app.webhook = WebhookEndpoint(settings, inbox, refusals, tracing=tracing)
+    app.webhook = WebhookEndpoint(settings, inbox, refusals, tracing=tracing, note_uses=note_uses)
     app.door = Door(settings, refusals)
     return app
 
@@ -109,7 +112,11 @@ def from_environment() -> ReceiverApp:
     set_up_logs(settings.log_level, settings.log_format)
     inbox = open_inbox(settings)
     tracing = start_tracing(os.environ, "web", settings.queue)
-    app = create_app(settings, inbox, tracing)
+    tokens = names_of_secrets("token", settings.webhook_tokens)
+    secrets = names_of_secrets("secret", settings.webhook_secrets)
+    uses = UseCounts(Uses(tokens, secrets), inbox.note_uses)
+    is_rotating = len(tokens) > 1 or len(secrets) > 1
+    app = create_app(settings, inbox, tracing, uses.note if is_rotating else None)
     dashboard = _add_dashboard(app, settings) if settings.has_dashboard else None
 
     @asynccontextmanager
@@ -118,6 +125,7 @@ def from_environment() -> ReceiverApp:
             _close_at_stop(dashboard)
         yield
         await app.counts.close()
+        await uses.close()
         await inbox.close()
         if app.metrics is not None:
             app.metrics.close()

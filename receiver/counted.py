@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from receiver.attempts import HandlerCounts
 from receiver.layout import Layout
 
 _MINUTES_KEPT: Final = 1500
+_BUCKET: Final = re.compile(r"ms:[0-9]{1,3}", re.ASCII)
 # More than the scripts ever write; whoever else writes into Redis shall not make a reader's work endless.
 _MOST_FIELDS: Final = 1000
 
@@ -24,6 +26,15 @@ class Minute:
 
     start: int
     counters: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How often something was used ``since`` it is counted, and when ``last`` (Unix seconds; None: never)."""
+
+    times: int
+    since: float
+    last: float | None
 
 
 class Counted:
@@ -46,6 +57,18 @@ class Counted:
                 pipe.hscan(self._layout.own(f"minute:{minute}"), count=_MOST_FIELDS)
             found = pipe.execute()
         return [Minute(start * 60, _whole_numbers(raw)) for start, (_, raw) in zip(starts, found, strict=True)]
+
+    def uses(self) -> dict[str, Use]:
+        """Which tokens, secrets and keys were used while several of a kind are accepted, by name (`receiver.uses`)."""
+        _, raw = self._redis.hscan(self._layout.own("used"), count=_MOST_FIELDS)
+        found: dict[str, dict[str, int]] = {}
+        for full_name, number in _whole_numbers(raw).items():
+            name, _, what = full_name.rpartition(":")
+            found.setdefault(name, {})[what] = number
+        return {
+            name: Use(one.get("times", 0), one.get("since", 0) / 1000, one["last"] / 1000 if "last" in one else None)
+            for name, one in found.items()
+        }
 
     def handlers(self, minutes: int | None = None) -> dict[str, HandlerCounts]:
         """What attempts came to, by handler: over the last ``minutes`` (at most 25 hours), or in all."""
@@ -79,7 +102,7 @@ class Counted:
 
 def percentiles(counters: Mapping[str, int]) -> dict[str, float | None]:
     """p50, p95 and p99 of the latencies in counted buckets, in ms, rounded up by at most 19 %."""
-    buckets = sorted((int(name[3:]), number) for name, number in counters.items() if name.startswith("ms:"))
+    buckets = sorted((int(name[3:]), number) for name, number in counters.items() if _BUCKET.fullmatch(name))
     total = sum(number for _, number in buckets)
     found: dict[str, float | None] = {}
     for share in (50, 95, 99):

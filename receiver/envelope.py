@@ -23,6 +23,7 @@ from nacl.exceptions import CryptoError, UnavailableError
 
 from receiver.errors import BadCiphertext, BadEnvelope, UnknownKey
 from receiver.keyring import KEY_BYTES, KeyPair, Keyring, hkdf_sha256, key_id, shared_secret
+from receiver.sealed import is_envelope, opened_name
 
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
@@ -35,10 +36,12 @@ Envelope = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The plaintext of one encrypted field, and whose key it was sealed with."""
+    """The plaintext of one encrypted field, whose key it was sealed with, and which of ours it was sealed for."""
 
     plaintext: bytes = field(repr=False)
     sender_key_id: str
+    sender_public_key: bytes = field(default=b"", repr=False)
+    recipient_key_id: str = ""
 
     @property
     def value(self) -> Any:
@@ -127,31 +130,34 @@ def open_envelope(envelope: Any, *, keyring: Keyring, session_id: str, field_nam
     if len(content_key) != KEY_BYTES:
         raise BadEnvelope("the content key has the wrong length")
     plaintext = _decrypt(ciphertext[NONCE_BYTES:], aad, ciphertext[:NONCE_BYTES], content_key)
-    return Opened(plaintext, sender_key_id)
+    return Opened(plaintext, sender_key_id, sender_public_key, recipient_key_id)
 
 
-def is_envelope(value: Any) -> bool:
-    """Whether ``value`` has the shape of an encrypted field; says nothing about whether it opens."""
-    return isinstance(value, Mapping) and "ciphertext" in value and "wrappings" in value
+@dataclass(frozen=True, slots=True)
+class SealedField:
+    """An encrypted field that was opened, under the ``name`` it has since."""
 
-
-def opened_name(name: str) -> str | None:
-    """``encryptedFoo`` → ``foo``, the name an encrypted field has once it is open; None for other names."""
-    rest = name.removeprefix("encrypted")
-    return rest[0].lower() + rest[1:] if rest != name and rest[:1].isupper() else None
+    name: str
+    opened: Opened
+    value: Any = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedFields:
-    """A value whose encrypted fields have been opened.
-
-    ``first`` has the first opened field of each name: what it holds was sealed, whatever else stands in ``value``.
-    ``senders`` are the ids of the keys that sealed the fields.
-    """
+    """A value whose encrypted fields have been opened; ``sealed`` are these, in the order in which they stand."""
 
     value: Any = field(repr=False)
-    first: Mapping[str, Any] = field(repr=False)
-    senders: tuple[str, ...]
+    sealed: tuple[SealedField, ...]
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """The first opened field of each name: what it holds was sealed, whatever else stands in ``value``."""
+        return {one.name: one.value for one in reversed(self.sealed)}
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """The ids of the keys that sealed the fields."""
+        return tuple(dict.fromkeys(one.opened.sender_key_id for one in self.sealed))
 
 
 def open_fields(value: Any, *, keyring: Keyring, session_id: str) -> OpenedFields:
@@ -160,8 +166,7 @@ def open_fields(value: Any, *, keyring: Keyring, session_id: str) -> OpenedField
     An envelope under ``encryptedFoo`` becomes its opened value under ``foo``, and wins over a plaintext ``foo`` that
     somebody put beside it. Raises as `open_envelope` does.
     """
-    first: dict[str, Any] = {}
-    senders: dict[str, None] = {}
+    sealed: list[SealedField] = []
 
     def walk(part: Any) -> Any:
         if isinstance(part, list):
@@ -174,14 +179,13 @@ def open_fields(value: Any, *, keyring: Keyring, session_id: str) -> OpenedField
             target = opened_name(name)
             if target is not None and is_envelope(child):
                 result = open_envelope(child, keyring=keyring, session_id=session_id, field_name=name)
-                senders[result.sender_key_id] = None
                 opened[target] = result.value
-                first.setdefault(target, opened[target])
+                sealed.append(SealedField(target, result, opened[target]))
             else:
                 plain[name] = walk(child)
         return plain | opened
 
-    return OpenedFields(walk(value), first, tuple(senders))
+    return OpenedFields(walk(value), tuple(sealed))
 
 
 def _wrapping_for(keyring: Keyring, wrappings: Any) -> Mapping[str, Any]:

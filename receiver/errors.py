@@ -22,6 +22,8 @@
     │   ├── BadEnvelope
     │   └── BadCiphertext
     ├── Unverifiable             a queued event whose signature no secret of this worker verifies
+    ├── UntrustedSender          an event whose content no trusted sender has sealed
+    ├── ReplayedAnswer           an answer that another event has brought before
     ├── OrderError               what the dashboard wants workers to do, and cannot be
     │   ├── InvalidOrder         not of the shape that orders have
     │   └── TooManyOrders        too many wait already
@@ -239,6 +241,18 @@ class Unverifiable(ReceiverError):
     """A queued event whose signature no secret of this worker verifies: its secret is gone, or it is forged."""
 
     reason = "unverifiable"
+
+
+class UntrustedSender(ReceiverError):
+    """An event whose content no trusted sender has sealed; its message names the key, which is no secret."""
+
+    reason = "untrusted_sender"
+
+
+class ReplayedAnswer(ReceiverError):
+    """An answer that another event has brought before: a human decides once, under whatever id it comes again."""
+
+    reason = "replayed_answer"
 
 
 class OrderError(ReceiverError):

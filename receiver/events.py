@@ -20,6 +20,7 @@ from receiver.errors import InvalidEvent
 MAX_DEPTH: Final = 64
 PRIORITIES: Final = ("critical", "high", "normal", "low")
 UNKNOWN_TYPE: Final = "unknown"
+RESPONSE_TYPE: Final = "response.created"
 
 # Where profile v1 and its likely relatives keep what we read; the first that is present wins.
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -25,6 +25,8 @@ from receiver.events import Event
 from receiver.layout import Layout, job_id, lane_of
 from receiver.logs import get_logger
 from receiver.scripts import load_script
+from receiver.sealed import answer_digest
+from receiver.uses import tell
 
 logger = get_logger()
 
@@ -102,8 +104,8 @@ class RedisInbox:
         self._count_script: Any = connection.register_script(load_script(layout, "receiver", "count"))
         self._waiting: deque[_Entry] = deque()
         self._committer: asyncio.Task[None] | None = None
-        # A crowd that asks for /readyz must not take all connections of a small Redis.
-        self._one_ping = asyncio.Lock()
+        # What is asked beside accepting shares one connection: a crowd at /readyz must not take all of a small Redis.
+        self._beside = asyncio.Lock()
 
     async def accept(self, event: Event, body: bytes, signature: bytes, traceparent: str = "") -> Accepted:
         """See `Inbox.accept`."""
@@ -116,15 +118,25 @@ class RedisInbox:
     async def count(self, numbers: Mapping[str, int]) -> None:
         """See `Inbox.count`."""
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout), self._beside:
                 await self._count_script(args=[part for pair in numbers.items() for part in pair])
+        except (RedisError, OSError, TimeoutError) as error:
+            raise QueueUnavailable("Redis cannot be reached") from error
+
+    async def note_uses(self, counts: Mapping[str, int]) -> None:
+        """Add to what is known of the use of tokens and secrets (`receiver.uses`). Raises `QueueUnavailable`."""
+        pipe = self._connection.pipeline(transaction=False)
+        tell(pipe, self._layout, counts)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await pipe.execute()
         except (RedisError, OSError, TimeoutError) as error:
             raise QueueUnavailable("Redis cannot be reached") from error
 
     async def ping(self) -> None:
         """See `Inbox.ping`."""
         try:
-            async with asyncio.timeout(self._timeout), self._one_ping:
+            async with asyncio.timeout(self._timeout), self._beside:
                 await self._connection.ping()
         except (RedisError, OSError, TimeoutError) as error:
             raise QueueUnavailable("Redis cannot be reached") from error
@@ -196,7 +208,8 @@ class RedisInbox:
     def _arguments(self, event: Event, body: bytes, signature: bytes) -> tuple[str | bytes, ...]:
         lane = lane_of(event.session_id) if self._ordered else ""
         queue = self._layout.queue_for(event.priority)
-        return event.id, job_id(event.id), lane, queue, body, signature, event.type, metadata(event, len(body))
+        told = metadata(event, len(body))
+        return event.id, job_id(event.id), lane, queue, body, signature, event.type, told, answer_digest(event)
 
 
 def _ahead(batch: list[_Entry]) -> int:

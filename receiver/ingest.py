@@ -30,10 +30,12 @@ from receiver.refusals import Refusals
 from receiver.settings import WebSettings
 from receiver.signature import verify_bearer, verify_signature
 from receiver.tracing import Step, Tracing
+from receiver.uses import names_of_secrets
 
 logger = get_logger()
 
 _STATUS: Final = {Accepted.NEW: 202, Accepted.DUPLICATE: 200}
+NoteUses = Callable[[Iterable[str]], None]
 _UNAUTHORIZED: Final = "the bearer token or the signature is missing or wrong"
 
 
@@ -42,7 +44,10 @@ def _utc_now() -> datetime:
 
 
 class WebhookEndpoint:
-    """Answers `POST /webhooks/hiloop` as the wire contract's table says."""
+    """Answers `POST /webhooks/hiloop` as the wire contract's table says.
+
+    ``note_uses`` is told which token and which secret a good request had.
+    """
 
     def __init__(
         self,
@@ -52,8 +57,12 @@ class WebhookEndpoint:
         *,
         clock: Callable[[], datetime] = _utc_now,
         tracing: Tracing | None = None,
+        note_uses: NoteUses | None = None,
     ) -> None:
         self._settings = settings
+        self._note_uses = note_uses
+        self._tokens = names_of_secrets("token", settings.webhook_tokens)
+        self._secrets = names_of_secrets("secret", settings.webhook_secrets)
         self._inbox = inbox
         self._refusals = refusals
         self._clock = clock
@@ -142,6 +151,8 @@ class WebhookEndpoint:
         secret = verify_signature(self._settings.webhook_secrets, body, signature)
         if token is None or secret is None:
             raise Unauthorized(_UNAUTHORIZED, "bad_token" if token is None else "bad_signature")
+        if self._note_uses is not None:
+            self._note_uses((self._tokens[token], self._secrets[secret]))
         return signature
 
 

@@ -7,12 +7,11 @@ the standard library's HMAC, checked against the vectors of the RFC.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
@@ -22,6 +21,7 @@ from receiver.errors import BadEnvelope
 
 KEY_BYTES: Final = 32
 AGENT_KEY_INFO: Final = b"hiloop/v1/agent-key"
+AGENT_KEY: Final = re.compile(r"([A-Za-z0-9+/]{43}=)(?:\s*=\s*(\S.*))?", re.ASCII)
 API_KEY: Final = re.compile(r"hlp_([0-9a-f]{64})", re.ASCII)
 
 
@@ -42,11 +42,12 @@ def key_id(public_key: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """An X25519 key pair. The private key shows in no repr."""
+    """An X25519 key pair. The private key shows in no repr. ``agent`` is the only agent whose key it is; empty: any."""
 
     private_key: bytes = field(repr=False)
     public_key: bytes = field(repr=False)
     key_id: str
+    agent: str = ""
 
     @classmethod
     def from_private(cls, private_key: bytes) -> KeyPair:
@@ -58,13 +59,17 @@ class KeyPair:
 
     @classmethod
     def from_base64(cls, text: str) -> KeyPair:
-        """Make the pair of a private key in standard base64. Raises `ValueError` with how to mend it."""
-        try:
-            return cls.from_private(base64.b64decode(text, validate=True))
-        except (binascii.Error, ValueError):
+        """Make the pair of a private key in standard base64, which ``= agent name`` may follow.
+
+        Raises `ValueError` with how to mend it.
+        """
+        match = AGENT_KEY.fullmatch(text)
+        if match is None:
             raise ValueError(
-                "an agent key is 32 bytes in standard base64 (44 characters); make one with `hiloop-receiver keys new`"
-            ) from None
+                "an agent key is 32 bytes in standard base64 (44 characters), followed by `= agent name` if it is that "
+                "agent's alone; make one with `hiloop-receiver keys new`"
+            )
+        return replace(cls.from_private(base64.b64decode(match[1])), agent=match[2] or "")
 
     @classmethod
     def from_api_key(cls, api_key: str) -> KeyPair:
@@ -86,6 +91,7 @@ class Keyring:
     def __init__(self, pairs: Iterable[KeyPair]) -> None:
         self._pairs = {pair.key_id: pair for pair in pairs}
         self._shared = lru_cache(maxsize=1024)(self._compute_shared)
+        self._of_agent = lru_cache(maxsize=64)(self._select)
 
     def __repr__(self) -> str:
         return f"<Keyring {' '.join(self._pairs) or 'empty'}>"
@@ -98,6 +104,10 @@ class Keyring:
 
     def __len__(self) -> int:
         return len(self._pairs)
+
+    def of_agent(self, name: str) -> Keyring:
+        """Those of the keys that the agent of this name may use: its own first, then those of all agents."""
+        return self._of_agent(name) if any(pair.agent for pair in self) else self
 
     @property
     def current(self) -> KeyPair:
@@ -112,6 +122,10 @@ class Keyring:
         Raises `BadEnvelope` for a public key that gives the all-zero result (RFC 7748, section 6.1).
         """
         return self._shared(recipient_key_id, public_key)
+
+    def _select(self, agent: str) -> Keyring:
+        usable = (pair for pair in self if pair.agent in ("", agent))
+        return Keyring(sorted(usable, key=lambda pair: not pair.agent))
 
     def _compute_shared(self, recipient_key_id: str, public_key: bytes) -> bytes:
         return shared_secret(self._pairs[recipient_key_id].private_key, public_key)

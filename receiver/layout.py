@@ -5,8 +5,9 @@ Keys under ``rq:`` are RQ 3.0's own layout, so that its command line and dashboa
 Rule 3: nothing under any key is plaintext, a secret, or the text of an exception.
 
 Written by accept (A), advance (V), heartbeat (H), replay and discard (R), tally (T), reconcile (C), listen (L),
-doctor (D), the alerter (E), and for what web processes count, count (W). Orders of the dashboard (O) are written by it
-and by the workers that carry them out; these also note what it shows (N):
+doctor (D), the alerter (E), for what web processes count, count (W), and for what is used in a rotation,
+`receiver.uses` (U). Orders of the dashboard (O) are written by it and by the workers that carry them out; these also
+note what it shows (N):
 
     rq:queues                     set     AH   queue keys                                    stays
     rq:queue:<queue>              list    AVH  jobs that may run now; a list a priority      when empty
@@ -24,6 +25,7 @@ and by the workers that carry them out; these also note what it shows (N):
     rq:suspended                  string       written by `rq suspend`                       by `rq resume`
 
     hiloop:<queue>:seen:<event>   string  A    when it was accepted (ms)                     after the dedup window
+    hiloop:<queue>:answer:<digest> string A   event that brought a human's answer first      after the dedup window
     hiloop:<queue>:lane:<session> list    AV   jobs in order; whose turn it is comes first   when empty
     hiloop:<queue>:leases         zset    VH   worker → when its lease ends (ms)             when it is over
     hiloop:<queue>:beat           string  H    when any worker was last heard (ms)           stays
@@ -53,6 +55,7 @@ and by the workers that carry them out; these also note what it shows (N):
     hiloop:<queue>:orderly        string  O    the worker that carries out; with a lease     after its lease
     hiloop:<queue>:logins:<who>   string  O    tries to log in to the dashboard              after a minute
     hiloop:<queue>:listened:<agent> string L  creation of the newest delivery it took in     after 30 days
+    hiloop:<queue>:used           hash    U    which tokens and keys are used in a rotation  90 days after the last
     hiloop:<queue>:probe          string  D    whether Redis confirms what is written       after 10 s
     hiloop:<queue>:wake:<worker>  channel AVH  wakes a worker
 """
@@ -61,6 +64,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,6 +77,7 @@ JOB_FIELDS: Final = {
     "event": "JSON: what the platform tells of it in plaintext (`receiver.inbox.metadata`)",
     "lane": "the session whose order it keeps, or empty",
     "duplicates": "how often it came again",
+    "copy_of": "the event that brought the same human's answer before, under another id",
     "deliveries": "JSON: the deliveries in which it came again, the latest ten, each with its time (ms)",
     "progress": "JSON: how far each handler is, and its latest ten attempts (`workers.progress`)",
     "replay": "JSON: id and reason of its last replay, and the handlers it is limited to",
@@ -108,7 +113,7 @@ COUNTERS: Final = {
 # Why an event became a dead letter.
 DEAD_REASONS: Final = (
     "handler_error", "timeout", "no_handler", "unknown_key", "bad_envelope", "bad_ciphertext", "bad_event",
-    "unverifiable", "worker_lost", "stopped", "not_an_event", "internal_error",
+    "unverifiable", "untrusted_sender", "replayed_answer", "worker_lost", "stopped", "not_an_event", "internal_error",
 )  # fmt: skip
 
 # The one function that a job may name, and the `data` of every job of ours in RQ's JSON serializer: function by
@@ -120,6 +125,7 @@ MAX_LANE_CHARS: Final = 256
 _REFUSED_BY_RQ: Final = frozenset(".:")
 _ESCAPED: Final = "x--"
 _ESCAPES: Final = {"-": "--", ".": "-d", ":": "-c"}
+_ESCAPE: Final = re.compile("-.?", re.DOTALL)
 
 
 def job_id(event_id: str) -> str:
@@ -136,13 +142,8 @@ def event_id(job: str) -> str:
     """The event id behind a job id: the inverse of `job_id`."""
     if not job.startswith(_ESCAPED):
         return job
-    decoded, rest = "", job.removeprefix(_ESCAPED)
     unescape = {escape: char for char, escape in _ESCAPES.items()}
-    while rest:
-        width = 2 if rest[0] == "-" else 1
-        decoded += unescape.get(rest[:width], rest[:width])
-        rest = rest[width:]
-    return decoded
+    return _ESCAPE.sub(lambda match: unescape.get(match[0], match[0]), job.removeprefix(_ESCAPED))
 
 
 def lane_of(session_id: str) -> str:
@@ -192,6 +193,7 @@ class Layout:
             "WORKERS": "rq:workers",
             "SUSPENDED": "rq:suspended",
             "SEEN": self.own("seen:"),
+            "ANSWER": self.own("answer:"),
             "LANE": self.own("lane:"),
             "LEASES": self.own("leases"),
             "BEAT": self.own("beat"),

@@ -32,9 +32,15 @@ _REFUSED: Final = "the bearer token is missing or wrong; it is one of HILOOP_MET
 
 
 class Metrics:
-    """Answers `GET /metrics` for those who have one of ``tokens``. ``connection`` is used by one thread at a time."""
+    """Answers `GET /metrics` for those who have one of ``tokens``. ``connection`` is used by one thread at a time.
 
-    def __init__(self, connection: redis.Redis, layout: Layout, tokens: Sequence[bytes]) -> None:
+    ``timeout``: seconds after which who asks is told that Redis is away; the read goes on, and is the next one's.
+    """
+
+    def __init__(
+        self, connection: redis.Redis, layout: Layout, tokens: Sequence[bytes], *, timeout: float = READ_TIMEOUT
+    ) -> None:
+        self._timeout = timeout
         self._connection = connection
         self._ledger = Ledger(connection, layout)
         self._tokens = tokens
@@ -49,7 +55,7 @@ class Metrics:
             self._reading = asyncio.create_task(self._read())
         # Who goes away does not stop the read: others may wait for it.
         try:
-            async with asyncio.timeout(READ_TIMEOUT):
+            async with asyncio.timeout(self._timeout):
                 page = await asyncio.shield(self._reading)
         except TimeoutError:
             logger.warning("redis is not available", error="TimeoutError")

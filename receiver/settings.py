@@ -21,6 +21,7 @@ from receiver.keeping import Keeping
 from receiver.layout import Layout
 from receiver.lines import FORMATS
 from receiver.logs import parse_level
+from receiver.senders import TrustedSenders
 from receiver.sentinels import SENTINEL_SCHEMES, SentinelAddress
 
 _Value = TypeVar("_Value")
@@ -198,6 +199,7 @@ class WorkerSettings(QueueSettings):
     seconds after which a silent worker's events are taken over. ``keeping``: what stays of events that are done with.
     ``reconcile``: seconds between comparisons with the platform's deliveries, 0 for none. ``alerts``: what is told to
     people. ``webhooks``: ids of the webhooks that lead to this receiver; empty where the agent has no others.
+    ``trusted_senders``: whose keys may decide; nobody means that it is not asked.
     """
 
     api_key: str = field(repr=False, default="")
@@ -216,6 +218,7 @@ class WorkerSettings(QueueSettings):
     reconcile: float = 300.0
     alerts: Alerting = field(default_factory=Alerting)
     webhooks: tuple[str, ...] = ()
+    trusted_senders: TrustedSenders = field(default_factory=TrustedSenders)
 
     @classmethod
     def from_environment(cls, values: Mapping[str, str]) -> Self:
@@ -245,6 +248,7 @@ class WorkerSettings(QueueSettings):
             reconcile=env.get("HILOOP_RECONCILE", default.reconcile, _or_none(_seconds(1, 86400))),
             alerts=_alerting(env),
             webhooks=env.get("HILOOP_WEBHOOK_ID", default.webhooks, _list),
+            trusted_senders=env.get("HILOOP_TRUSTED_SENDERS", default.trusted_senders, TrustedSenders.parse),
         )
         if not settings.api_key and not settings.agent_keys and "HILOOP_API_KEY" not in _named(env.problems):
             env.problems.append(

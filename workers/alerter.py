@@ -87,13 +87,13 @@ class Alerter(BackgroundTask):
         """Seconds in which ``ready`` events have waited and nothing has moved; kept in Redis, as workers take turns."""
         now = time.time()
         try:
-            known, since, looked = json.loads(self._redis.hget(self._key, "moves") or "[-1, 0, 0]")
-        except (ValueError, TypeError):
-            known, since, looked = -1, 0, 0
+            known, since, looked = map(float, json.loads(self._redis.hget(self._key, "moves") or "[-1, 0, 0]"))
+        except (ValueError, TypeError, OverflowError):
+            known = since = looked = 0.0
         if not ready or moves != known or now - looked > max(_BLIND_SECONDS, 3 * self._limits.check):
             since = now
         self._redis.hset(self._key, "moves", json.dumps([moves, since, now]))
-        return now - float(since)
+        return now - since
 
     def _tell(self, receiver: _Receiver, health: Health) -> None:
         field = f"told:{receiver.name}"
@@ -105,7 +105,7 @@ class Alerter(BackgroundTask):
                 receiver.give(alert)
             except Exception as error:  # noqa: BLE001  # a user's function may raise anything, an address answer anything
                 receiver.failures += 1
-                pause = min(LONGEST_PAUSE, self._limits.check * 2**receiver.failures)
+                pause = min(LONGEST_PAUSE, self._limits.check * 2 ** min(receiver.failures, 16))
                 receiver.not_before = time.time() + pause
                 why = str(error) if isinstance(error, NotTaken) else describe(error)
                 logger.warning("an alert was not taken", **about, error=why, next_try_s=pause)
@@ -127,10 +127,14 @@ class Alerter(BackgroundTask):
 def calling(function: AlertHandler, seconds: float = HANDLER_SECONDS) -> Callable[[Alert], None]:
     """``function``, async or plain, in a thread of its own: one that takes longer than ``seconds`` keeps only that.
 
-    What is returned raises `NotTaken` where the function fails.
+    What is returned raises `NotTaken` where the function fails, or has not ended yet when it is called again.
     """
+    thread = threading.Thread()
 
     def give(alert: Alert) -> None:
+        nonlocal thread
+        if thread.is_alive():
+            raise NotTaken("still busy with the alert before")
         raised: list[BaseException] = []
 
         def call() -> None:

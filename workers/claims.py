@@ -11,7 +11,8 @@ class Claimed:
     """An event this worker has claimed, as the script `advance` hands it over.
 
     ``replay``: JSON of its replay, or empty. ``accepted_at``: RQ's text of the time.
-    ``traceparent``: the step of its trace to go on from, or empty.
+    ``traceparent``: the step of its trace to go on from, or empty. ``copy_of``: the event that brought the same answer
+    before, or empty.
     """
 
     job_id: str
@@ -23,6 +24,7 @@ class Claimed:
     replay: str
     accepted_at: str
     traceparent: str = ""
+    copy_of: str = ""
 
     @property
     def key(self) -> str:

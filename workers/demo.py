@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from receiver.client import HiloopClient
+from receiver.events import RESPONSE_TYPE
 from receiver.sandbox.harness import LocalHiloop
 from workers.demo_messages import EXAMPLES, Example
 from workers.local import LocalReceiver
-from workers.registry import RESPONSE_TYPE
 
 _PATIENCE: Final = 14.0  # seconds in which `--once` must be through
 _WHAT_HUMANS_DO: Final = (RESPONSE_TYPE, "message.created")

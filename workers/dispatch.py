@@ -17,19 +17,30 @@ from typing import Any, Final
 import anyio
 import anyio.to_thread
 
-from receiver.errors import Discard, InvalidEvent, OpenError, RetryLater, Unverifiable
+from receiver.errors import (
+    Discard,
+    InvalidEvent,
+    OpenError,
+    ReplayedAnswer,
+    RetryLater,
+    UntrustedSender,
+    Unverifiable,
+)
+from receiver.events import RESPONSE_TYPE
 from receiver.keyring import Keyring
 from receiver.layout import event_id
 from receiver.logs import get_logger
 from receiver.places import describe
 from receiver.retry import RetryPolicy
+from receiver.senders import ANYBODY, TrustedSenders
 from receiver.tracing import Tracing
+from receiver.uses import Uses
 from workers.claims import Claimed, Closing
 from workers.clients import Clients
 from workers.job import open_job
 from workers.opened import OpenedEvent
 from workers.progress import Progress
-from workers.registry import RESPONSE_TYPE, Handler, Registry
+from workers.registry import Handler, Registry
 from workers.replayed import read_replay
 from workers.tally import Tally
 from workers.traced import TracedClaims
@@ -59,8 +70,8 @@ class Dispatcher:
     """Runs claimed events.
 
     ``report`` takes every `Closing`. ``concurrency`` bounds the threads. ``timeout`` in seconds. ``clients``
-    gives handlers a client of Hiloop's API. ``worker``: its name in logs. ``tracing``: what makes traces, if any
-    does. ``clock`` is seconds since the epoch.
+    gives handlers a client of Hiloop's API. ``trusted``: who may decide. ``uses`` counts whose keys events had.
+    ``worker``: its name in logs. ``tracing``: what makes traces, if any does. ``clock`` is seconds since the epoch.
     ``cancel_grace``: seconds a handler that was cancelled may take to end.
     """
 
@@ -75,6 +86,8 @@ class Dispatcher:
         concurrency: int,
         report: Callable[[Closing], None],
         clients: Clients,
+        trusted: TrustedSenders = ANYBODY,
+        uses: Uses | None = None,
         worker: str = "",
         tracing: Tracing | None = None,
         clock: Callable[[], float] = time.time,
@@ -83,6 +96,8 @@ class Dispatcher:
         self.registry = registry
         self.keyring = keyring
         self.secrets = secrets
+        self.trusted = trusted
+        self.uses = uses or Uses()
         self.policy = policy
         self.timeout = timeout
         self.threads = anyio.CapacityLimiter(concurrency)
@@ -107,13 +122,24 @@ class Dispatcher:
 
     def _start(self, claimed: Claimed) -> None:
         try:
-            event = open_job(claimed.body, claimed.signature, secrets=self.secrets, keyring=self.keyring)
-        except (OpenError, Unverifiable) as error:
+            event = open_job(
+                claimed.body,
+                claimed.signature,
+                secrets=self.secrets,
+                keyring=self.keyring,
+                trusted=self.trusted,
+                copy_of=claimed.copy_of,
+            )
+        except (OpenError, Unverifiable, UntrustedSender, ReplayedAnswer) as error:
             self._close_unopened(claimed, error.reason, f"{type(error).__name__}: {error}")
             return
         except InvalidEvent as error:
             self._close_unopened(claimed, "bad_event", f"InvalidEvent: {error}")
             return
+        for key_id in event.recipients:
+            self.uses.note(f"key:{key_id}")
+        if event.sender is not None:
+            self.uses.note(f"sender:{event.sender.key_id}")
         wanted = handlers = self.registry.match(event)
         order = read_replay(claimed.replay, claimed.accepted_at) if claimed.replay else None
         if order is not None:

@@ -17,6 +17,7 @@ from receiver.keeping import Keeping
 from receiver.settings import QueueSettings, WebSettings, WorkerSettings
 from workers.doctor_platform import examine_platform, examine_webhook
 from workers.doctor_redis import examine_redis
+from workers.doctor_rotation import examine_rotation
 from workers.finding import Finding
 from workers.registry import FILTERS
 from workers.run import import_handlers, keyring_of
@@ -54,6 +55,7 @@ def examine(environment: Mapping[str, str], *, release: bool, webhook: str | Non
     settings = web or worker
     if settings is not None:
         yield from examine_redis(settings, worker.keeping if worker else Keeping(), release=release)
+        yield from examine_rotation(settings, web, worker)
     if worker is not None:
         yield from examine_platform(worker)
     if webhook is not None:
@@ -73,6 +75,19 @@ def _settings(
     return settings
 
 
+def _trust(settings: WorkerSettings) -> Iterator[Finding]:
+    if not settings.trusted_senders:
+        yield Finding("ok", "no trusted senders: the platform's word is taken for who has answered")
+    elif settings.agent_keys:
+        yield Finding("ok", f"{len(settings.trusted_senders)} trusted senders")
+    else:
+        yield Finding(
+            "warning",
+            "the platform could answer in the name of trusted senders: it can derive the agent's key from the API key",
+            "put a key that `hiloop-receiver keys new` makes into HILOOP_AGENT_KEYS",
+        )
+
+
 def _worker(settings: WorkerSettings) -> Iterator[Finding]:
     if has_aes():
         yield Finding("ok", "this processor has AES instructions")
@@ -81,6 +96,7 @@ def _worker(settings: WorkerSettings) -> Iterator[Finding]:
     try:
         for pair in keyring_of(settings):
             yield Finding("ok", f"agent key {pair.key_id}")
+        yield from _trust(settings)
         handlers = import_handlers(settings)
     except ConfigurationError as error:
         for problem in error.problems:

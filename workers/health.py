@@ -31,6 +31,7 @@ _MEND: Final = {
     "unverifiable": "hiloop-receiver doctor",
 }
 _FIRST: Final = 5
+_END_OF_TIME: Final = 1e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,11 @@ class Told:
             value: Any = json.loads(text or "{}")
             at, opened, counted = (dict(value.get(name, {})) for name in ("at", "open", "counted"))
             return cls(
-                {str(kind): float(time) for kind, time in at.items()},
-                {str(kind): float(time) for kind, time in opened.items()},
+                {str(kind): _time(time) for kind, time in at.items()},
+                {str(kind): _time(time) for kind, time in opened.items()},
                 {str(reason): int(number) for reason, number in counted.items()},
             )
-        except (ValueError, TypeError, AttributeError, RecursionError):
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             return cls({}, {}, {})
 
     def to_json(self) -> str:
@@ -169,6 +170,12 @@ def _about_queue(health: Health, kind: str, severity: str, title: str) -> Alert:
     return Alert(
         kind, False, severity, health.queue, title, datetime.fromtimestamp(0, UTC), tuple(facts), (), tuple(commands)
     )
+
+
+def _time(value: Any) -> float:
+    if not 0 <= value < _END_OF_TIME:
+        raise ValueError("is no time")
+    return float(value)
 
 
 def _minutes(seconds: float) -> str:

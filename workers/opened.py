@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from receiver.envelope import open_fields
 from receiver.errors import HiloopError
-from receiver.events import Event
+from receiver.events import RESPONSE_TYPE, Event
 from receiver.keyring import Keyring
+from receiver.senders import ANYBODY, TrustedSender, TrustedSenders
+from workers.decision import who_decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,12 @@ class OpenedEvent:
 
     ``id`` is the same at every try and redelivery: use it to make what you do idempotent. ``response`` is the
     human's answer: the ``action`` of a button, an object of question id → answer for a form, or None for events that
-    are no answer. Only sealed content gets there, never what the relay wrote in plaintext. ``data`` is the event's
-    data with every encrypted field replaced by its plaintext. ``attempt`` counts this handler's tries from 1.
-    ``replay`` is None unless the event is run again at somebody's wish. ``senders`` are the ids of the keys that
-    sealed the content. ``created_at`` is in UTC, or None if the platform
-    gave no readable time.
+    are no answer. Only sealed content gets there, never what the relay wrote in plaintext. ``sender`` is who sealed it:
+    one of `HILOOP_TRUSTED_SENDERS`, or None where nobody has proven anything. ``sealed`` has all content that was
+    sealed, by name; ``senders`` are the ids of the keys it was sealed with, ``recipients`` those of ours it was sealed
+    for. ``data`` is the event's data with every encrypted field replaced by its plaintext; what else is in it is the
+    platform's word. ``attempt`` counts this handler's tries from 1. ``replay`` is None unless the event is run again at
+    somebody's wish. ``created_at`` is in UTC, or None if the platform gave no readable time.
     """
 
     id: str
@@ -52,6 +55,9 @@ class OpenedEvent:
     response: Any = field(repr=False)
     data: dict[str, Any] = field(repr=False)
     senders: tuple[str, ...]
+    sender: TrustedSender | None = None
+    sealed: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    recipients: tuple[str, ...] = ()
     attempt: int = 1
     replay: Replay | None = None
     connect: Callable[[], Any] = field(default=_not_connected, repr=False, compare=False)
@@ -69,9 +75,15 @@ class OpenedEvent:
         return self.client.send_message(self.session_id, content=content, components=components, **options)
 
 
-def open_event(event: Event, keyring: Keyring) -> OpenedEvent:
-    """Open all encrypted fields of ``event``. Raises `receiver.errors.OpenError` where one does not open."""
-    fields = open_fields(event.payload, keyring=keyring, session_id=event.session_id)
+def open_event(event: Event, keyring: Keyring, trusted: TrustedSenders = ANYBODY) -> OpenedEvent:
+    """Open all encrypted fields of ``event``, with the keys of the agent it is for.
+
+    Raises `receiver.errors.OpenError` where one does not open, and `UntrustedSender` as `who_decided` does where there
+    are ``trusted`` senders.
+    """
+    fields = open_fields(event.payload, keyring=keyring.of_agent(event.agent_name), session_id=event.session_id)
+    own = [pair.key_id for pair in keyring]
+    sender = who_decided(event.type, fields.sealed, trusted, own) if trusted else None
     data = fields.value.get("data")
     return OpenedEvent(
         id=event.id,
@@ -82,7 +94,10 @@ def open_event(event: Event, keyring: Keyring) -> OpenedEvent:
         space_id=event.space_id,
         priority=event.priority,
         created_at=event.created_at,
-        response=fields.first.get("response"),
+        response=fields.first.get("response") if event.type == RESPONSE_TYPE else None,
         data=data if isinstance(data, dict) else {},
         senders=fields.senders,
+        sender=sender,
+        sealed=fields.first,
+        recipients=tuple({one.opened.recipient_key_id for one in fields.sealed}),
     )

@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final, TypeVar
 
-from receiver.events import PRIORITIES
+from receiver.events import PRIORITIES, RESPONSE_TYPE
 from workers.opened import OpenedEvent
 
 Function = Callable[..., Any] | Callable[..., Awaitable[Any]]
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
-RESPONSE_TYPE: Final = "response.created"
 # What narrows a handler down beside the type.
 FILTERS: Final = ("action", "agent", "session", "priority")
 _NO_PARENTHESES: Final = 'write the decorator with parentheses: @on_response() or @on("session.closed")'

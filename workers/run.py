@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,10 +16,12 @@ from receiver.demands import check_redis
 from receiver.envelope import has_aes
 from receiver.errors import ConfigurationError
 from receiver.keyring import KeyPair, Keyring
+from receiver.logs import get_logger
 from receiver.places import describe
 from receiver.retry import RetryPolicy
 from receiver.settings import WorkerSettings
 from receiver.tracing import Tracing, start_tracing
+from receiver.uses import Uses
 from workers.alerter import Alerter
 from workers.alerts import alert_handlers
 from workers.background import BackgroundTask
@@ -30,6 +33,8 @@ from workers.orders import OrderTask
 from workers.reconciler import Reconciler
 from workers.registry import Registry, registry
 from workers.worker import HiloopWorker
+
+logger = get_logger()
 
 # A command to Redis that hangs longer than this is given up, and asked about again.
 REDIS_TIMEOUT = 5.0
@@ -78,12 +83,31 @@ def import_handlers(settings: WorkerSettings) -> Registry:
     return registry
 
 
+def opening_keyring(settings: WorkerSettings) -> Keyring:
+    """The keys with which events are opened. Raises `ConfigurationError` as `keyring_of` does.
+
+    Whoever knows a private key can seal for it in anybody's name. The platform is told the API key with every call, so
+    the key derived from it proves nothing to those who do not trust the platform, once they have keys of their own.
+    """
+    if settings.trusted_senders and settings.agent_keys:
+        return keyring_of(replace(settings, api_key=""))
+    return keyring_of(settings)
+
+
 def make_worker(settings: WorkerSettings, handlers: Registry, tracing: Tracing | None = None) -> HiloopWorker:
     """A worker over Redis. Raises `ConfigurationError` for a key that is none, or a processor that cannot decrypt."""
     if not has_aes():
         raise ConfigurationError(["this processor has no AES instructions; run workers on x86-64 or ARMv8 with AES"])
-    keyring = keyring_of(settings)
-    clients = Clients(settings, list(keyring))
+    keyring = opening_keyring(settings)
+    clients = Clients(settings, list(keyring_of(settings)))
+    if settings.trusted_senders and not settings.agent_keys:
+        logger.warning(
+            "the platform could answer in the name of trusted senders: it can derive the agent's key from the API key; "
+            "put one that `hiloop-receiver keys new` makes into HILOOP_AGENT_KEYS"
+        )
+
+    keys = [f"key:{pair.key_id}" for pair in keyring]
+    uses = Uses(keys, [f"sender:{sender.key_id}" for sender in settings.trusted_senders])
 
     def make_dispatcher(report: Callable[[Closing], None], worker: str) -> Dispatcher:
         return Dispatcher(
@@ -95,12 +119,14 @@ def make_worker(settings: WorkerSettings, handlers: Registry, tracing: Tracing |
             concurrency=settings.concurrency,
             report=report,
             clients=clients,
+            trusted=settings.trusted_senders,
+            uses=uses,
             worker=worker,
             tracing=tracing,
         )
 
     # No retries below: a claim that is sent twice would lose the first one's events until a resync.
-    return HiloopWorker(settings, connect(settings, timeout=REDIS_TIMEOUT, retries=0), make_dispatcher)
+    return HiloopWorker(settings, connect(settings, timeout=REDIS_TIMEOUT, retries=0), make_dispatcher, uses)
 
 
 def background_tasks(settings: WorkerSettings, handlers: Registry) -> list[BackgroundTask]:

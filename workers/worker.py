@@ -29,6 +29,7 @@ from receiver.layout import event_id
 from receiver.logs import get_logger
 from receiver.scripts import load_script
 from receiver.settings import WorkerSettings
+from receiver.uses import Uses, tell
 from workers.claims import Claimed, Closing
 from workers.dispatch import Dispatcher
 from workers.loop import HandlerLoop
@@ -57,11 +58,15 @@ class HiloopWorker(BaseWorker):
     """A worker of RQ's family that runs many events at once, in order within a session.
 
     ``connection`` must not repeat commands by itself: a claim that was sent twice would be lost. ``make_dispatcher``
-    gets the function that takes closings and this worker's name, and makes what runs the handlers.
+    gets the function that takes closings and this worker's name, and makes what runs the handlers. ``uses`` are told
+    to Redis with heartbeats.
     """
 
-    def __init__(self, settings: WorkerSettings, connection: redis.Redis, make_dispatcher: MakeDispatcher) -> None:
+    def __init__(
+        self, settings: WorkerSettings, connection: redis.Redis, make_dispatcher: MakeDispatcher, uses: Uses
+    ) -> None:
         layout = settings.layout
+        self._uses = uses
         super().__init__(
             [Queue(name, connection=connection, serializer=JSONSerializer) for name in layout.queues],
             name=uuid4().hex,
@@ -231,7 +236,7 @@ class HiloopWorker(BaseWorker):
                     self._loop.dispatcher.tally.note_handled(held.latency(closed_at))
                 if not answer and not self._resync:
                     logger.warning("closed too late: another worker has it", event_id=event_id(one.job_id))
-        run = [_claimed(fields) for fields in claimed]
+        run = [_claimed(*fields) for fields in claimed]
         self._alone = bool(alone)
         self._look = len(claimed) == want > 0 and not suspended
         self._poll_due = time.monotonic() + self._seconds_to_poll(next_due)
@@ -265,12 +270,24 @@ class HiloopWorker(BaseWorker):
             self._beat_due = time.monotonic()
         elif unbroken:
             self._born = self._look = True
+            self._tell_uses()
         else:
             logger.warning("lease lost: others have taken over", worker=self.name, events=len(self._held))
             self._loop.call(self._loop.dispatcher.drop_all)
             self._held.clear()
             self._closings.clear()
             self._look = True
+
+    def _tell_uses(self) -> None:
+        counts = self._uses.take()
+        if not counts:
+            return
+        pipe = self.connection.pipeline(transaction=False)
+        tell(pipe, self._settings.layout, counts)
+        try:
+            pipe.execute()
+        except (RedisError, OSError):
+            self._uses.put_back(counts)  # told with the next heartbeat
 
     def _report_tally(self) -> None:
         """Write what was done since the last time; a report whose answer was lost is sent again as it was."""
@@ -321,15 +338,26 @@ class HiloopWorker(BaseWorker):
             self._step()
         done = not self._closings
         self._report_tally()
+        self._tell_uses()
         record: list[Any] = [self.name, self._lease_ms, MAX_CRASHES, -1]
         gone = self._call(self._heartbeat, record) is not None
         logger.info("stopped", worker=self.name, put_back=len(left))
         return done and gone
 
 
-def _claimed(fields: Sequence[Any]) -> Claimed:
+def _claimed(
+    job_id: bytes,
+    execution_id: bytes,
+    body: bytes,
+    signature: bytes,
+    progress: bytes,
+    claims: Any,
+    replay: bytes,
+    accepted_at: bytes,
+    traceparent: bytes = b"",
+    copy_of: bytes = b"",
+) -> Claimed:
     """What `advance` returns of an event it has claimed. What others wrote into the job may be no text."""
-    job_id, execution_id, body, signature, progress, claims, replay, accepted_at, traceparent = fields
     return Claimed(
         job_id.decode(errors="replace"),
         execution_id.decode(errors="replace"),
@@ -340,13 +368,14 @@ def _claimed(fields: Sequence[Any]) -> Claimed:
         replay.decode(errors="replace"),
         accepted_at.decode(errors="replace"),
         traceparent.decode(errors="replace"),
+        copy_of.decode(errors="replace"),
     )
 
 
 def _handed_over(message: bytes) -> Claimed | None:
     """The same in the message that `accept` sends; None for a message that is something else."""
     try:
-        return _claimed([part.encode() if isinstance(part, str) else part for part in json.loads(message)])
+        return _claimed(*(part.encode() if isinstance(part, str) else part for part in json.loads(message)))
     except (ValueError, TypeError, AttributeError, RecursionError):
         logger.warning("ignored a message that hands over no event")
         return None

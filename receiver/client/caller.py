@@ -33,13 +33,18 @@ class Caller:
     name: str
     base_url: str
     api_key: str = field(repr=False)
-    keyring: Keyring
+    all_keys: Keyring
     timeout: float
     retries: Retries
     key_cache: KeyCache = field(default_factory=KeyCache, repr=False, compare=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), repr=False)
     random: Callable[[], float] = field(default=random.random, repr=False)
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys that this agent seals and opens with."""
+        return self.all_keys.of_agent(self.name)
 
     @classmethod
     def configure(
@@ -60,14 +65,14 @@ class Caller:
         """
         key = check_api_key(environ.get("HILOOP_API_KEY", "") if api_key is None else api_key)
         if agent_keys is None:
-            agent_keys = environ.get("HILOOP_AGENT_KEYS", "").replace(",", " ").split()
+            agent_keys = [key.strip() for key in environ.get("HILOOP_AGENT_KEYS", "").split(",") if key.strip()]
         if not timeout > 0:
             raise ValidationFailed("timeout must be a number of seconds above 0")
         return cls(
             name=check_agent_name(agent_name),
             base_url=check_base_url(environ.get("HILOOP_BASE_URL", DEFAULT_BASE_URL) if base_url is None else base_url),
             api_key=key,
-            keyring=_keyring(key, agent_keys),
+            all_keys=_keyring(key, agent_keys),
             timeout=float(timeout),
             retries=retries,
         )

@@ -1,7 +1,7 @@
 #!lua
 -- Make events durable. One atomic step for a whole batch: duplicate? remember, write the RQ job, put it in line.
 -- ARGV: deduplication window (s), how many events may wait, then for every event: event id, job id, lane, queue, body,
---       signature, type, metadata (JSON), traceparent or ''.
+--       signature, type, metadata (JSON), digest of the human's answer it brings or '', traceparent or ''.
 -- Returns for every event 1 (accepted), 0 (a duplicate) or -1 (too many wait). Refused as a whole when memory is full
 -- (OOM).
 
@@ -35,7 +35,7 @@ end
 
 -- Note in which delivery an event came again.
 local function note_delivery(job, metadata, now)
-  redis.call('HINCRBY', JOB .. job, 'duplicates', 1)
+  count_up(job, 'duplicates')
   local delivery = (decoded(metadata) or {}).delivery
   if delivery then
     local deliveries = decoded(redis.call('HGET', JOB .. job, 'deliveries')) or {}
@@ -50,7 +50,7 @@ end
 local window, exact, answers, accepted, duplicates = ARGV[1], now_exact(), {}, 0, 0
 local now, room = math.floor(exact), ARGV[2] - waiting()
 
-for i = 3, #ARGV, 9 do
+for i = 3, #ARGV, 10 do
   local event, job, lane, queue = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   if room <= 0 and redis.call('EXISTS', SEEN .. event, JOB .. job) == 0 then
     answers[#answers + 1] = -1
@@ -61,12 +61,23 @@ for i = 3, #ARGV, 9 do
     redis.call('HSET', JOB .. job, 'data', JOB_DATA, 'body', ARGV[i + 4], 'signature', ARGV[i + 5],
       'description', ARGV[i + 6], 'event', ARGV[i + 7], 'lane', lane, 'origin', queue, 'created_at', time,
       'enqueued_at', time)
-    if ARGV[i + 8] ~= '' then
-      redis.call('HSET', JOB .. job, 'traceparent', ARGV[i + 8])
+    if ARGV[i + 9] ~= '' then
+      redis.call('HSET', JOB .. job, 'traceparent', ARGV[i + 9])
+    end
+    -- A human's answer that has come before under another event id: whoever runs it must know.
+    local digest = ARGV[i + 8]
+    local copy_of = digest ~= '' and redis.call('SET', ANSWER .. digest, event, 'NX', 'GET', 'EX', window)
+    if copy_of and copy_of ~= event then
+      redis.call('HSET', JOB .. job, 'copy_of', copy_of)
+    else
+      copy_of = nil
     end
     redis.call('SADD', QUEUES, QUEUE .. queue)
     if lane == '' or redis.call('RPUSH', LANE .. lane, job) == 1 then
-      if not hand_over(job, queue, ARGV[i + 4], ARGV[i + 5], now, time, ARGV[i + 8]) then
+      if copy_of then
+        line_up(job, queue)
+        wake()
+      elseif not hand_over(job, queue, ARGV[i + 4], ARGV[i + 5], now, time, ARGV[i + 9]) then
         line_up(job, queue)
         room = room - 1
       end

@@ -109,6 +109,16 @@ local function execution_id(worker, turn)
   return string.sub(worker, 1, 8) .. string.format('%x', turn)
 end
 
+-- Add one to a number in a job. What others have written there instead of a number counts as none.
+local function count_up(job, field)
+  local number = redis.pcall('HINCRBY', JOB .. job, field, 1)
+  if type(number) == 'table' then
+    number = 1
+    redis.call('HSET', JOB .. job, field, number)
+  end
+  return number
+end
+
 -- Write down a claim of a job, its `claims`-th; `time` is `now` in RQ's format.
 local function write_claim(job, execution, queue, worker, now, time, claims)
   local claim = job .. ':' .. execution

@@ -19,6 +19,7 @@ from receiver.sandbox.harness import LocalHiloop
 from receiver.sandbox.problems import Unreachable
 from receiver.sandbox.rules import EXAMPLE, Rule, always, parse
 from receiver.sandbox.trigger import DEFAULT_PORT, DEFAULT_URL, trigger
+from receiver.senders import fingerprint
 
 __all__ = ["sandbox", "trigger"]
 
@@ -125,6 +126,7 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 def _greet(hiloop: LocalHiloop, webhook: str | None, state: Path | None) -> None:
     click.secho("A local Hiloop is running. It is for development, not for production.", bold=True)
     click.echo(f"\n  The human's page   {click.style(hiloop.page_url, fg='cyan', underline=True)}")
+    click.echo(f"  The human's key    {fingerprint(hiloop.human.pair.key_id)}")
     click.echo("  For your agent     " + click.style(f"export HILOOP_BASE_URL={hiloop.url}", fg="green"))
     click.echo("                     " + click.style(f"export HILOOP_API_KEY={hiloop.api_key}", fg="green"))
     if webhook is None:

@@ -13,6 +13,7 @@ from playwright.sync_api import Error, expect
 
 from receiver.keyring import KeyPair
 from receiver.sandbox.harness import LocalHiloop
+from receiver.senders import fingerprint
 from tests.acceptance import examples
 from tests.acceptance.agent import Agent
 from tests.acceptance.browser import visiting
@@ -50,6 +51,11 @@ def test_the_key_in_the_address_is_kept_and_never_sent(browser: Browser, hiloop:
         connected(page)
         assert page.evaluate(STORED) == [private_key]
     assert keys_of_the_human(hiloop) == [hiloop.human.pair.key_id]
+
+
+def test_the_page_shows_the_fingerprint_that_one_compares(page: Page, hiloop: LocalHiloop) -> None:
+    connected(page)
+    expect(page.locator("#fingerprint")).to_have_text(f"Your key {fingerprint(hiloop.human.pair.key_id)}")
 
 
 def test_without_a_key_a_new_one_is_made_and_registered(browser: Browser, hiloop: LocalHiloop, agent: Agent) -> None:

@@ -57,7 +57,7 @@ HIDDEN: Final[Mapping[str, bytes]] = {
     "Redis password": REDIS_PASSWORD.encode(),
     **{name: value.encode() for name, value in SECRETS.items()},
 }
-PAGES: Final = ["/healthz", "/readyz", "/", "/nowhere"]
+PAGES: Final = ["/healthz", "/readyz", "/metrics", "/", "/nowhere"]
 
 AGENT: Final = KeyPair.from_private(PRIVATE_KEY)
 ENDS: Final = {
@@ -223,8 +223,11 @@ def ask_for_everything(web: Running, everything: Everything) -> None:
     assert send("no JSON by its type", sealed("raise"), change={"Content-Type": PLAINTEXT}) == 415
     assert send("another method", sealed("raise"), method="PUT") == 405
     everything.answered("no HTTP", exchange(web.port, f"{PLAINTEXT} {TOKEN}\r\n\r\n".encode()))
+    signed_in = [("Authorization", f"Bearer {SECRETS['HILOOP_METRICS_TOKEN']}")]
     for path in PAGES:
-        everything.answered(path, exchange(web.port, request_head([], method="GET", path=path)))
+        for who, headers in (("a stranger", []), ("who may", signed_in)):
+            reply = exchange(web.port, request_head(headers, method="GET", path=path))
+            everything.answered(f"{path} for {who}", reply)
 
 
 def all_have_ended(client: redis.Redis) -> bool:

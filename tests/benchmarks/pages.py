@@ -8,21 +8,21 @@ filter that matches nothing is the worst case: it looks at as many events as one
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from redis import Redis
-
+from receiver.connections import connect_async
 from receiver.embedded import EmbeddedRedis
 from receiver.events import Event
-from receiver.inbox import metadata
+from receiver.inbox import RedisInbox
 from receiver.layout import Layout, job_id
 from receiver.ledger import Ledger
-from receiver.scripts import load_script
+from receiver.settings import QueueSettings
 from receiver.stored import STATUSES, Filter
 from receiver.testing import webhook_body
 
@@ -38,22 +38,17 @@ PROGRESS: Final = '{"handlers.deploy":[6,0,"dead",12.5,"handler_error"],"handler
 class Filled:
     """A server with ``number`` events of one status."""
 
-    def __init__(self, client: Redis, number: int) -> None:
-        self.client = client
+    def __init__(self, server: EmbeddedRedis, number: int) -> None:
+        self.url = server.url
+        self.client = server.client()
         self.number = number
-        self.ledger = Ledger(client, LAYOUT)
+        self.ledger = Ledger(self.client, LAYOUT)
         self.deep: str | None = None
 
     def fill(self, status: str) -> None:
         """Accept events in 1,000 sessions, and put them where that status is."""
         self.client.flushall()
-        accept: Any = self.client.register_script(load_script(LAYOUT, "receiver", "accept"))
-        for start in range(0, self.number, 100):
-            arguments: list[Any] = [604800]
-            for one in range(start, start + 100):
-                lane = f"s-{one % 1000}" if status == "waiting" else ""
-                arguments += [f"evt_{one}", job_id(f"evt_{one}"), lane, LAYOUT.queue, BODY, "sha256=", "t", META]
-            accept(args=arguments)
+        asyncio.run(self._accept(ordered=status == "waiting"))
         if status != "waiting":
             self._move(status)
         self.deep = self._deep(status)
@@ -62,6 +57,17 @@ class Filled:
             for minute in range(this - 1500, this + 1):
                 pipe.hset(LAYOUT.own(f"minute:{minute}"), mapping={f"ms:{bucket}": 7 for bucket in range(30)})
             pipe.execute()
+
+    async def _accept(self, *, ordered: bool) -> None:
+        connection = connect_async(QueueSettings(redis_url=self.url), timeout=10)
+        inbox = RedisInbox(connection, LAYOUT, timeout=10, dedup_window=604800, ordered=ordered)
+        for start in range(0, self.number, 100):
+            bodies = [
+                webhook_body(session_id=f"s-{one % 1000}", event_id=f"evt_{one}", text="x" * 400)
+                for one in range(start, start + 100)
+            ]
+            await asyncio.gather(*(inbox.accept(Event.from_bytes(body), body, b"sha256=") for body in bodies))
+        await inbox.close()
 
     def _move(self, status: str) -> None:
         theirs = STATUSES[status][0]
@@ -105,10 +111,6 @@ def calls(status: str) -> dict[str, Callable[[Filled], object]]:
     }
 
 
-BODY: Final = webhook_body(session_id="s-1", text="x" * 400)
-META: Final = metadata(Event.from_bytes(BODY), len(BODY))
-
-
 def measured(call: Callable[[Filled], object], at: Filled) -> float:
     """Milliseconds."""
     begun = time.perf_counter()
@@ -121,7 +123,7 @@ def main() -> int:
     slowest = 0.0
     options = {"appendonly": "no"}
     with EmbeddedRedis(options=options) as first, EmbeddedRedis(options=options) as second:
-        servers = Filled(first.client(), FEW), Filled(second.client(), MANY)
+        servers = Filled(first, FEW), Filled(second, MANY)
         for status in STATUSES:
             for at in servers:
                 at.fill(status)

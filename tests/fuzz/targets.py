@@ -5,29 +5,25 @@ The word of each parser stands in its docstring: which errors it raises, and wha
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from typing import Any, Final
 
 from receiver.attempts import HandlerCounts
-from receiver.counts import Counts
 from receiver.envelope import open_envelope, open_fields
 from receiver.errors import ConfigurationError, InvalidEvent, OpenError
 from receiver.events import Event
 from receiver.inbox import metadata
-from receiver.ingest import WebhookEndpoint
 from receiver.keyring import KeyPair, Keyring
 from receiver.layout import event_id, job_id, lane_of
 from receiver.life import life_line
 from receiver.lines import FORMATS
 from receiver.pages import _read_cursor, _write_cursor
-from receiver.refusals import Refusals
 from receiver.settings import WebSettings, WorkerSettings, duration
 from receiver.signature import sign, verify_bearer, verify_signature
 from receiver.sources import source_of
 from receiver.stored import FIELDS, STATUSES, Filter, read_event
-from receiver.testing import MemoryInbox
+from tests.support.asgi import ask
 from workers.progress import Progress
 from workers.replayed import read_replay
 
@@ -213,10 +209,6 @@ def logs(data: bytes) -> None:
         assert not any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in line)
 
 
-_STATUSES: Final = {200, 202, 400, 401, 405, 408, 413, 415, 422}
-_loop = asyncio.new_event_loop()
-
-
 @target
 def endpoint(data: bytes) -> None:
     """Any headers and body get an answer of the contract; nothing is accepted that is not signed and in its form.
@@ -224,34 +216,13 @@ def endpoint(data: bytes) -> None:
     Lines of ``name: value``, then a line with an ``!`` where the request is to be signed, then the body.
     """
     head, _, body = data.partition(b"\n\n")
-    headers = [tuple(line.partition(b": ")[::2]) for line in head.split(b"\n")]
-    is_signed = (b"!", b"") in headers
-    if is_signed:
+    headers: list[Any] = [tuple(line.partition(b": ")[::2]) for line in head.split(b"\n")]
+    if (b"!", b"") in headers:
         headers += [(b"authorization", b"Bearer " + TOKEN), (b"x-hiloop-signature", sign(SECRET, body).encode())]
-    status, inbox = _loop.run_until_complete(_ask(headers, body))
-    assert status in _STATUSES
-    assert (status == 202) == bool(inbox.accepted)
-    if status == 202:
+    asked = ask(headers, [body], token=TOKEN, secret=SECRET, max_body=4096)
+    assert asked is not None
+    assert asked.status in {202, 400, 401, 413, 415, 422}
+    assert (asked.status == 202) == bool(asked.inbox.accepted)
+    if asked.status == 202:
         given = [value for name, value in headers if name == b"x-hiloop-signature"]
         assert given == [sign(SECRET, body).encode()]
-
-
-async def _ask(headers: list[Any], body: bytes) -> tuple[int, MemoryInbox]:
-    inbox = MemoryInbox()
-    web = WebSettings(webhook_tokens=(TOKEN,), webhook_secrets=(SECRET,), max_body=4096)
-    counts = Counts(inbox.count)
-    asked = WebhookEndpoint(web, inbox, Refusals(counts, proxies=0, limit=1000, seconds=0))
-    parts = [{"type": "http.request", "body": body, "more_body": False}]
-    answers: list[Any] = []
-
-    async def receive() -> Any:
-        return parts.pop(0)
-
-    async def send(message: Any) -> None:
-        answers.append(message)
-
-    await asked({"type": "http", "method": "POST", "headers": headers, "client": ("192.0.2.1", 1)}, receive, send)
-    await counts.close()
-    assert [message["type"] for message in answers] == ["http.response.start", "http.response.body"]
-    json.loads(answers[1]["body"])
-    return answers[0]["status"], inbox

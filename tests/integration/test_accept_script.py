@@ -165,3 +165,36 @@ def test_times_are_those_of_rq(scripts: Scripts, redis_client: redis.Redis) -> N
     text = (scripts.field("a", "created_at") or "").replace("Z", "+00:00")
     assert abs(datetime.now(UTC) - datetime.fromisoformat(text)) < timedelta(seconds=5)
     assert len(text) == len("2026-11-22T13:30:17.123000+00:00")
+
+
+def test_the_same_answer_under_another_id_is_marked(scripts: Scripts) -> None:
+    assert scripts.accept("first", answer="d1") == [1]
+    assert scripts.accept("copy", "another copy", answer="d1") == [1, 1]
+    assert scripts.accept("other", answer="d2") == [1]
+    assert scripts.accept("first", answer="d1") == [0]
+    marks = {event: scripts.field(event, "copy_of") for event in ("first", "copy", "another copy", "other")}
+    assert marks == {"first": None, "copy": "first", "another copy": "first", "other": None}
+    assert [(one.job, one.copy_of) for one in scripts.advance(4).claimed] == [
+        ("first", ""), ("copy", "first"), ("another copy", "first"), ("other", ""),
+    ]  # fmt: skip
+
+
+def test_a_copy_wakes_a_worker_that_waits_and_is_not_handed_over_without_its_mark(scripts: Scripts) -> None:
+    scripts.accept("first", answer="d1")
+    scripts.claim()
+    scripts.advance(1)
+    listener = scripts.client.pubsub()
+    listener.subscribe(LAYOUT.own("wake:worker-a"))
+    listener.get_message(timeout=5)
+    scripts.accept("copy", answer="d1")
+    message = listener.get_message(timeout=5)
+    listener.close()
+    assert message is not None
+    assert message["data"] == b""
+    assert scripts.claim().copy_of == "first"
+
+
+def test_an_answer_is_remembered_as_long_as_its_event(scripts: Scripts) -> None:
+    scripts.accept("first", answer="d1", window=100)
+    ages = [scripts.client.ttl(LAYOUT.own(name)) for name in ("seen:first", "answer:d1")]
+    assert ages == [100, 100]

@@ -32,7 +32,7 @@ def cluster() -> Iterator[list[EmbeddedRedis]]:
             first, behind = SLOTS * number // 3, SLOTS * (number + 1) // 3
             client.execute_command("CLUSTER ADDSLOTSRANGE", first, behind - 1)
             client.execute_command("CLUSTER MEET", "127.0.0.1", nodes[0].port, buses[0])
-        wait_until(lambda: all(one.execute_command("CLUSTER INFO")["cluster_state"] == "ok" for one in clients), 30)
+        wait_until(lambda: all(one.execute_command("CLUSTER INFO")["cluster_state"] == "ok" for one in clients), 60)
         yield nodes
 
 
@@ -47,7 +47,7 @@ def test_no_node_can_accept_an_event(cluster: list[EmbeddedRedis]) -> None:
 def test_processes_say_so_at_their_start(cluster: list[EmbeddedRedis], process: str, tmp_path: Path) -> None:
     settings = {**WORKER_SETTINGS, "REDIS_URL": cluster[0].url, "PORT": "1", "LEDGER": str(tmp_path / "ledger")}
     running = start(["-m", "workers.cli", process], tmp_path, process, settings)
-    assert running.wait() == 2
+    assert running.wait(60) == 2
     assert "REDIS_URL leads to a Redis Cluster" in running.log
     assert "without cluster mode" in running.log
     assert "Traceback" not in running.log

@@ -172,7 +172,7 @@ def test_a_redis_that_can_never_do_it_stops_the_start(tmp_path: Path) -> None:
     with EmbeddedRedis(options={"appendonly": "no"}) as server:
         settings = {**SETTINGS, "REDIS_URL": server.url, "HILOOP_DURABILITY": "disk", "PORT": "1"}
         web = start(["-m", "workers.cli", "web"], tmp_path, "web", settings)
-        assert web.wait() == 2
+        assert web.wait(60) == 2
         assert "keeps no append-only file; set appendonly yes" in web.log
         assert "Traceback" not in web.log
         doctor = run("doctor", "--output", "json", env=settings)

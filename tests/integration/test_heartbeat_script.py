@@ -264,3 +264,15 @@ def test_taking_over_wakes_a_worker(born: Scripts) -> None:
         assert subscription.get_message(timeout=5)["type"] == "subscribe"
         crash(born)
         assert subscription.get_message(timeout=5)["type"] == "message"
+
+
+@pytest.mark.parametrize("written", ["many", "1e400", "9" * 30, ""])
+def test_a_number_that_is_none_keeps_nobody_from_taking_back(scripts: Scripts, written: str) -> None:
+    scripts.heartbeat(birth=1)
+    scripts.accept("e")
+    scripts.client.hset("rq:job:e", "claims", written)
+    assert scripts.claim().job == "e"
+    scripts.client.hset("rq:job:e", "crashes", written)
+    scripts.die()
+    assert scripts.heartbeat("worker-b", birth=1) == 1
+    assert (scripts.queue(), scripts.field("e", "crashes")) == (["e"], "1")

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import promql_parser
 import pytest
 import redis
 import yaml
+from starlette.requests import Request
 
 from receiver.embedded import EmbeddedRedis
-from receiver.layout import Layout
 from receiver.metrics import Metrics
 from tests.conftest import StartProcess
 from tests.support.processes import CANARY, ROOT, Running, start_web, start_worker
-from tests.support.scrape import METRICS, Scrape, scrape
+from tests.support.scrape import METRICS, METRICS_TOKEN, Scrape, scrape
+from tests.support.scripts import LAYOUT
 from tests.support.waiting import wait_until
 from tests.support.wire import answer, post
 
@@ -53,27 +56,26 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    with EmbeddedRedis() as server, ThreadPoolExecutor(4) as pool:
-        starting = [pool.submit(start_web, server.url, folder, {**METRICS, "WEB_CONCURRENCY": n}) for n in ("1", "2")]
-        starting += [pool.submit(start_worker, server.url, folder) for _ in range(2)]
-        try:
-            running = [one.result() for one in starting]
-            webs, workers = running[:2], running[2:]
-            whats = [what for what, number in SENT.items() for _ in range(number)]
-            bodies = [answer({"do": what}, session_id=f"s-{n % 5}") for n, what in enumerate(whats)]
-            statuses = list(pool.map(lambda pair: post(webs[pair[0] % 2].port, pair[1]).status, enumerate(bodies)))
-            assert Counter(statuses) == {202: len(bodies)}
-            for n in range(7):
-                assert post(webs[n % 2].port, bodies[n]).status == 200
-            for n in range(9):
-                assert post(webs[n % 2].port, bodies[n], token="not-the-token").status == 401
-            for n in range(4):
-                assert post(webs[n % 2].port, b"no JSON").status == 400
-            yield Site(webs, workers)
-        finally:
-            for one in starting:
-                if one.exception() is None:
-                    one.result().stop()
+    with EmbeddedRedis() as server, ThreadPoolExecutor(4) as pool, ExitStack() as stack:
+
+        def started(start: StartProcess, settings: Mapping[str, str]) -> Running:
+            running = start(server.url, folder, settings)
+            stack.callback(running.stop)
+            return running
+
+        webs = [started(start_web, {**METRICS, "WEB_CONCURRENCY": processes}) for processes in ("1", "2")]
+        workers = [started(start_worker, {}) for _ in range(2)]
+        whats = [what for what, number in SENT.items() for _ in range(number)]
+        bodies = [answer({"do": what}, session_id=f"s-{n % 5}") for n, what in enumerate(whats)]
+        statuses = list(pool.map(lambda pair: post(webs[pair[0] % 2].port, pair[1]).status, enumerate(bodies)))
+        assert Counter(statuses) == {202: len(bodies)}
+        for n in range(7):
+            assert post(webs[n % 2].port, bodies[n]).status == 200
+        for n in range(9):
+            assert post(webs[n % 2].port, bodies[n], token="not-the-token").status == 401
+        for n in range(4):
+            assert post(webs[n % 2].port, b"no JSON").status == 400
+        yield Site(webs, workers)
 
 
 def test_it_tells_what_was_sent(site: Site) -> None:
@@ -125,7 +127,7 @@ def test_it_is_for_those_who_have_the_token(site: Site, web: Running) -> None:
     assert scrape(web.port).status == 404, "a process without a token has no such page"
 
 
-def test_scrapes_at_once_share_one_read(site: Site, own_redis: EmbeddedRedis, web_of: StartProcess) -> None:
+def test_scrapes_at_once_share_one_read(own_redis: EmbeddedRedis, web_of: StartProcess) -> None:
     web = web_of(own_redis.url, METRICS)
     with own_redis.client() as client:
         scrape(web.port)
@@ -219,9 +221,28 @@ def test_a_redis_that_hangs_does_not_hang_the_page(own_redis: EmbeddedRedis, web
     wait_until(lambda: scrape(web.port).value("hiloop_up") == 1)
 
 
+def test_a_slow_read_is_not_waited_for_and_is_the_next_ones(own_redis: EmbeddedRedis) -> None:
+    request = Request({"type": "http", "headers": [(b"authorization", b"Bearer " + METRICS_TOKEN.encode())]})
+
+    async def run(metrics: Metrics) -> None:
+        os.kill(own_redis.pid, signal.SIGSTOP)
+        try:
+            assert b"hiloop_up 0.0" in (await metrics.answer(request)).body
+            reading = metrics._reading
+            assert b"hiloop_up 0.0" in (await metrics.answer(request)).body
+            assert metrics._reading is reading is not None
+        finally:
+            os.kill(own_redis.pid, signal.SIGCONT)
+        await reading
+        assert metrics._reading is None
+
+    with own_redis.client() as client:
+        asyncio.run(run(Metrics(client, LAYOUT, (METRICS_TOKEN.encode(),), timeout=0.1)))
+
+
 @pytest.mark.parametrize("key", ["counters", "handlers", "dead_reasons", "dead_bytes", "leases", "isolated"])
 def test_a_hostile_redis_gives_a_page_all_the_same(redis_client: redis.Redis, key: str) -> None:
-    metrics, name = Metrics(redis_client, Layout(), ()), Layout().own(key)
+    metrics, name = Metrics(redis_client, LAYOUT, ()), LAYOUT.own(key)
     hostile = {"x" * 100_000: "9" * 5000, "refused:\n# HELP": "7", b"\xff": b"\xff", "ms:1": "-1"}
     pages = []
     for write in (

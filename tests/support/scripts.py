@@ -37,6 +37,7 @@ class Claim:
     replay: str
     accepted_at: str
     traceparent: str
+    copy_of: str
 
     @property
     def key(self) -> str:
@@ -85,16 +86,18 @@ class Scripts:
         priority: str = "normal",
         window: int = 3600,
         body: bytes = b"{}",
-        max_pending: int = 1000,
+        max_pending: int = 100_000,
         traceparent: str = "",
         delivery: str = "",
+        answer: str = "",
     ) -> list[int]:
-        """Accept events in one batch; an event's job has its id."""
+        """Accept events in one batch; an event's job has its id. ``answer``: digest of the human's answer."""
         metadata = json.dumps({"delivery": delivery} if delivery else {})
         arguments: list[Any] = [window, max_pending]
         queue = LAYOUT.queue_for(priority)
         for event in events:
-            arguments += [event, event, lane, queue, body, signature(body), "response.created", metadata, traceparent]
+            arguments += [event, event, lane, queue, body, signature(body), "response.created", metadata]
+            arguments += [answer, traceparent]
         return list(self._accept(args=arguments))
 
     def advance(
@@ -182,8 +185,8 @@ class Scripts:
 
 def nothing_accepted(client: redis.Redis) -> bool:
     """Whether nothing is in Redis but numbers, which web processes write somewhat later than what they count."""
-    counters, minute = LAYOUT.own("counters"), LAYOUT.own("minute:")
-    return all(key.decode() == counters or key.decode().startswith(minute) for key in client.scan_iter())
+    numbers = (LAYOUT.own("counters"), LAYOUT.own("used"), LAYOUT.own("minute:"))
+    return all(key.decode().startswith(numbers) for key in client.scan_iter())
 
 
 def _texts(values: Any) -> list[str]:
@@ -191,7 +194,7 @@ def _texts(values: Any) -> list[str]:
 
 
 def _claim(fields: Sequence[Any]) -> Claim:
-    job, execution, body, header, progress, claims, replay, accepted_at, traceparent = fields
+    job, execution, body, header, progress, claims, replay, accepted_at, traceparent, copy_of = fields
     return Claim(
         job.decode(),
         execution.decode(),
@@ -202,4 +205,5 @@ def _claim(fields: Sequence[Any]) -> Claim:
         replay.decode(),
         accepted_at.decode(),
         traceparent.decode(),
+        copy_of.decode(),
     )

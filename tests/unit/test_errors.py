@@ -13,8 +13,10 @@ from receiver.errors import (
     HandlerControl,
     OpenError,
     ReceiverError,
+    ReplayedAnswer,
     RequestError,
     RetryLater,
+    UntrustedSender,
     Unverifiable,
 )
 
@@ -71,6 +73,7 @@ def test_reasons_of_dead_letters_are_the_names_of_the_contract() -> None:
     reasons = {thing.reason for thing in defined().values() if issubclass(thing, OpenError) and thing is not OpenError}
     assert reasons == {"unknown_key", "bad_envelope", "bad_ciphertext"}
     assert Unverifiable.reason == "unverifiable"
+    assert (UntrustedSender.reason, ReplayedAnswer.reason) == ("untrusted_sender", "replayed_answer")
 
 
 @pytest.mark.parametrize(("problems", "first_line"), [(["A is wrong"], "1 setting is"), (["A", "B"], "2 settings are")])

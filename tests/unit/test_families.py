@@ -15,11 +15,13 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from receiver import errors
 from receiver.attempts import BOUNDS_MS, HandlerCounts
 from receiver.errors import RequestError
 from receiver.families import MAX_HANDLERS, Numbers, families
 from receiver.layout import DEAD_REASONS, Layout
 from receiver.ledger import Status, WorkerState
+from tests.support.processes import ROOT
 
 STATUS = Status(
     depth=dict.fromkeys(Layout().queues, 2),
@@ -90,6 +92,17 @@ def test_every_reason_is_there_before_it_has_happened() -> None:
     assert len(refused) == len(RequestError.__subclasses__()) + 3
     assert {reason for (reason,) in found["hiloop_events_dead_total"]} == {*DEAD_REASONS, "other"}
     assert set(found["hiloop_dead_letters"]) == set(found["hiloop_events_dead_total"])
+
+
+def test_no_reason_of_a_dead_letter_is_forgotten() -> None:
+    """What the errors and the code that buries events call it."""
+    named = {error.reason for error in vars(errors).values() if isinstance(getattr(error, "reason", None), str)}
+    for path in (*ROOT.glob("workers/*.py"), *ROOT.glob("workers/lua/*.lua")):
+        source = path.read_text("utf-8")
+        named |= set(re.findall(r"(?:bury\(job, queue, .*now|_close_unopened\(claimed), ['\"](\w+)['\"]", source))
+        named |= set(re.findall(r"(?:_end_failure\(|reason, run\.error = )['\"](\w+)['\"]", source))
+    assert len(named) > 9
+    assert named - {"open_error"} <= set(DEAD_REASONS)
 
 
 def test_reasons_that_nobody_knows_are_one() -> None:

@@ -186,7 +186,13 @@ NONE_OF_OURS = ["[]", "null", "1", '{"at": 1}', '{"at": {"x": "y"}}', '{"open": 
 
 @given(st.text() | st.sampled_from(NONE_OF_OURS))
 def test_whatever_stands_in_redis_is_read_or_forgotten(text: str) -> None:
-    assert isinstance(Told.from_json(text), Told)
+    assert Told.from_json(text) == NOTHING_TOLD
+
+
+@pytest.mark.parametrize("time", ["1e999", "-1e999", "NaN", "1e18", "-1", '"x"', "null", "10" * 200])
+@pytest.mark.parametrize("name", ["at", "open"])
+def test_what_is_no_time_is_forgotten(name: str, time: str) -> None:
+    assert Told.from_json(f'{{"{name}": {{"dead_letters": {time}}}}}') == NOTHING_TOLD
 
 
 def test_a_chat_shows_nothing_that_was_smuggled_in() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,26 @@ def test_keyring_is_a_collection_with_the_current_pair_first() -> None:
     assert 7 not in keyring
     with pytest.raises(LookupError):
         _ = Keyring([]).current
+
+
+def test_a_key_may_be_one_agents_alone() -> None:
+    text = base64.b64encode(bytes(range(32))).decode()
+    anybodys, bots = KeyPair.from_base64(text), KeyPair.from_base64(f"{text} =  deploy bot")
+    assert (anybodys.agent, bots.agent) == ("", "deploy bot")
+    assert anybodys.key_id == bots.key_id
+
+
+@pytest.mark.parametrize("rest", ["=", " = ", " bot", "x", " =\n"])
+def test_what_follows_a_key_is_an_agents_name_or_an_error(rest: str) -> None:
+    with pytest.raises(ValueError, match="agent key"):
+        KeyPair.from_base64(base64.b64encode(bytes(32)).decode() + rest)
+
+
+def test_an_agent_uses_its_own_keys_first_and_never_another_ones() -> None:
+    shared, first, second = (KeyPair.from_private(bytes([number]) * 32) for number in (1, 2, 3))
+    keyring = Keyring([shared, replace(first, agent="first"), replace(second, agent="second")])
+    assert [pair.key_id for pair in keyring.of_agent("first")] == [first.key_id, shared.key_id]
+    assert [pair.key_id for pair in keyring.of_agent("second")] == [second.key_id, shared.key_id]
+    assert [pair.key_id for pair in keyring.of_agent("third")] == [shared.key_id]
+    plain = Keyring([shared])
+    assert plain.of_agent("first") is plain

@@ -18,7 +18,7 @@ from receiver.events import PRIORITIES
 from receiver.layout import JOB_DATA, JOB_FIELDS, JOB_FUNCTION, Layout, event_id, job_id
 from receiver.scripts import load_script
 
-NO_SCRIPT = {"C", "D", "E", "L", "N", "O"}  # written without one: by tasks, commands and the dashboard
+NO_SCRIPT = {"C", "D", "E", "L", "N", "O", "U"}  # written without one: by tasks, commands and the dashboard
 SCRIPTS = [
     ("receiver", "accept"),
     ("receiver", "read"),
@@ -65,6 +65,10 @@ def test_job_ids_are_one_to_one(one: str, other: str) -> None:
 @given(st.text(max_size=60))
 def test_any_job_id_can_be_read(job: str) -> None:
     event_id(job)
+
+
+def test_a_long_job_id_is_read_in_no_time() -> None:
+    assert event_id("x--" + "-d" * 1_000_000) == "." * 1_000_000
 
 
 def test_queues_are_in_order_of_priority() -> None:
@@ -131,6 +135,7 @@ def test_every_field_we_add_to_a_job_is_documented() -> None:
     written = set()
     for call in re.findall(r"'(?:HSET|HINCRBY)', JOB \.\. \w+,(.*?)\)\n", sources, re.DOTALL):
         written |= set(re.findall(r"'([a-z_]+)',", call))
+    written |= set(re.findall(r"count_up\(job, '([a-z_]+)'\)", sources))
     assert written - rq_fields - {status.value for status in JobStatus} == JOB_FIELDS.keys()
 
 

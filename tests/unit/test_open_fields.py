@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.envelope import Opened, is_envelope, open_fields, opened_name, seal
+from receiver.envelope import Opened, open_fields, seal
 from receiver.errors import BadCiphertext, BadEnvelope, OpenError
 from receiver.events import Event
 from receiver.keyring import KeyPair, Keyring
+from receiver.sealed import is_envelope, opened_name
 from workers.opened import open_event
 
 AGENT = KeyPair.from_private(bytes(range(32)))

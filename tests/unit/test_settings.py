@@ -15,6 +15,7 @@ from receiver.alerting import Alerting
 from receiver.durability import Durability
 from receiver.errors import ConfigurationError
 from receiver.keeping import Keeping
+from receiver.senders import TrustedSender, TrustedSenders
 from receiver.settings import QueueSettings, WebSettings, WorkerSettings, duration
 
 API_KEY = "hlp_" + "ab" * 32
@@ -113,6 +114,13 @@ WORKER_VALUES: dict[str, tuple[str, str, str, Any]] = {
     "several modules": ("HILOOP_HANDLERS", "a, b.c ,_d", "handlers", ("a", "b.c", "_d")),
     "agent name": ("HILOOP_AGENT_NAME", "deploy-bot", "agent_name", "deploy-bot"),
     "keys": ("HILOOP_AGENT_KEYS", "YQ==,Yg==", "agent_keys", ("YQ==", "Yg==")),
+    "keys of agents": ("HILOOP_AGENT_KEYS", "YQ== = a bot", "agent_keys", ("YQ== = a bot",)),
+    "trusted senders": (
+        "HILOOP_TRUSTED_SENDERS",
+        f"{'0' * 32} = Ada",
+        "trusted_senders",
+        TrustedSenders([TrustedSender("0" * 32, "Ada")]),
+    ),
     "concurrency": ("WORKER_CONCURRENCY", "10", "concurrency", 10),
     "no retries": ("HILOOP_RETRIES", "0", "retries", 0),
     "timeout": ("HILOOP_HANDLER_TIMEOUT", "2m", "timeout", 120.0),
@@ -200,6 +208,8 @@ WRONG_WEB = [
     ("HILOOP_DURABILITY", "fsync"),
 ]
 WRONG_WORKER = [
+    ("HILOOP_TRUSTED_SENDERS", "Ada"),
+    ("HILOOP_TRUSTED_SENDERS", ","),
     ("REDIS_URL", ""),
     ("HILOOP_WEBHOOK_SECRET", ""),
     ("HILOOP_API_KEY", ""),

@@ -1,18 +1,22 @@
-"""The command group `keys`: which keys open answers, and new ones."""
+"""The command group `keys`: which keys open answers, new ones, and whose may decide."""
 
 from __future__ import annotations
 
 import base64
 import os
 import secrets
+import shlex
+import sys
 
 import click
 
+from receiver.client import HiloopClient
 from receiver.client.caller import check_api_key
-from receiver.exits import NOT_FOUND, Failure
+from receiver.exits import FAILED, NOT_FOUND, Failure
 from receiver.keyring import KEY_BYTES, KeyPair
-from receiver.settings import WorkerSettings
-from workers.commands.edge import explained, output_option
+from receiver.senders import ANYBODY, MAX_NAME_CHARS, TrustedSender, TrustedSenders, fingerprint
+from receiver.settings import Environment, WorkerSettings
+from workers.commands.edge import agent_option, explained, open_client, output_option, yes_option
 from workers.commands.output import print_fields, print_json, print_rows
 from workers.run import keyring_of
 
@@ -21,10 +25,11 @@ from workers.run import keyring_of
     epilog="""\b
 Examples:
   hiloop-receiver keys show
-  hiloop-receiver keys new          then put it first in HILOOP_AGENT_KEYS"""
+  hiloop-receiver keys new          then put it first in HILOOP_AGENT_KEYS
+  hiloop-receiver keys trust        then put what it prints into HILOOP_TRUSTED_SENDERS"""
 )
 def keys() -> None:
-    """The agent's keys, with which answers are opened."""
+    """The agent's keys, with which answers are opened, and those of the humans who may decide."""
 
 
 @keys.command(
@@ -67,6 +72,76 @@ def new(*, output: str) -> None:
         print_json(shown)
     else:
         print_fields({name.replace("_", " "): value for name, value in shown.items()})
+
+
+@keys.command()
+@click.argument("session", required=False)
+@agent_option
+@yes_option
+@output_option
+@explained
+def trust(*, session: str | None, agent: str | None, yes: bool, output: str) -> None:
+    """Trust the humans of a SESSION (by default the latest): prints the setting HILOOP_TRUSTED_SENDERS.
+
+    The platform names the keys. So ask each person, by another way than Hiloop, for the fingerprint that their own
+    page shows, and compare. --yes asks nothing and trusts the platform's word.
+    """
+    environment = Environment(os.environ)
+    known = environment.get("HILOOP_TRUSTED_SENDERS", ANYBODY, TrustedSenders.parse)
+    environment.done()
+    with open_client(agent) as client:
+        chosen = session or _latest_session(client)
+        people = [person for person in client.list_participants(chosen) if person.type != "Agent"]
+    offered = {
+        key.key_id: TrustedSender(key.key_id, _safe_name(person.name), key.public_key)
+        for person in people
+        for key in person.keys
+        if known.find(key.key_id, key.public_key) is None
+    }
+    if not offered and not len(known):
+        raise Failure(
+            "nobody in this session has a key", "name another session, or let its humans open their page", NOT_FOUND
+        )
+    added = [sender for sender in offered.values() if yes or _has_compared(sender)]
+    if not added and not len(known):
+        raise Failure("nobody is trusted", "compare again, or call them and ask which device they use", FAILED)
+    senders = TrustedSenders([*known, *added])
+    setting = ", ".join(sender.entry for sender in senders)
+    if output == "json":
+        rows = [
+            {"name": one.name, "key_id": one.key_id, "fingerprint": fingerprint(one.key_id), "new": one in added}
+            for one in senders
+        ]
+        print_json({"HILOOP_TRUSTED_SENDERS": setting, "senders": rows})
+    else:
+        click.echo(f"export HILOOP_TRUSTED_SENDERS={shlex.quote(setting)}")
+    if not os.environ.get("HILOOP_AGENT_KEYS"):
+        click.secho(
+            "  hint: the platform can derive the agent's key from the API key and answer in these names; "
+            "put one that `hiloop-receiver keys new` makes into HILOOP_AGENT_KEYS",
+            dim=True,
+            err=True,
+        )
+
+
+def _latest_session(client: HiloopClient) -> str:
+    latest = max(client.list_sessions().items, key=lambda one: one.created_at, default=None)
+    if latest is None:
+        raise Failure("this agent has no session", "ask a human something first, or name an agent that has", NOT_FOUND)
+    return latest.id
+
+
+def _safe_name(name: str | None) -> str:
+    """A name as the platform tells it, without what would not be read back as one."""
+    shown = "".join(char for char in name or "" if char.isprintable() and char != ",").strip()
+    return shown[:MAX_NAME_CHARS].strip()
+
+
+def _has_compared(sender: TrustedSender) -> bool:
+    if not sys.stdin.isatty():
+        raise click.UsageError("Nobody is there to compare; add --yes to take the platform's word.")
+    click.echo(f"\n{sender}\n  {fingerprint(sender.key_id)}", err=True)
+    return click.confirm("Does this person's own page show the same?", err=True)
 
 
 def _text(raw: bytes) -> str:

@@ -8,7 +8,7 @@
 -- Verbs: done, retry (at `due`), dead, release (back into line, no try spent), unlane (let successors go on already).
 -- Returns {answers, claimed, suspended, alone, next due (ms) or -1, now (ms)}; an answer is 1, or 0 where the claim was no
 -- longer ours; a claimed event is {job id, execution id, body, signature, progress, claims, replay, accepted at,
--- traceparent}.
+-- traceparent, copy of}.
 
 -- Jobs that are looked at in one step to find some to claim: lines may hold what has no turn, or is no event.
 local MOST_LOOKED_AT = 1000
@@ -174,15 +174,15 @@ end
 
 local claimed = {}
 
--- {status, lane, queue, body, signature, progress, died at, accepted at, replay, traceparent, claims}
+-- {status, lane, queue, body, signature, progress, died at, accepted at, replay, traceparent, claims, copy of}
 local function read(job)
   return redis.call('HMGET', JOB .. job, 'status', 'lane', 'origin', 'body', 'signature', 'progress', 'died_at',
-    'created_at', 'replay', 'traceparent', 'claims')
+    'created_at', 'replay', 'traceparent', 'claims', 'copy_of')
 end
 
 local function hand_over(job, execution, fields, claims)
   claimed[#claimed + 1] = {job, execution, fields[4], fields[5] or '', fields[6] or '', claims, fields[9] or '',
-    fields[8] or '', fields[10] or ''}
+    fields[8] or '', fields[10] or '', fields[12] or ''}
 end
 
 -- Claim a job that was taken out of a line, if it may run; the claim is the `turn`-th of all.
@@ -221,7 +221,7 @@ if ARGV[closings_end + 1] == 'resync' then
       local job, execution = string.match(key, '^(.*):(.-)$')
       local fields = read(job)
       if fields[4] then
-        hand_over(job, execution, fields, tonumber(fields[11]))
+        hand_over(job, execution, fields, tonumber(fields[11]) or 1)
       end
     end
   end

@@ -31,7 +31,7 @@ local function take_back(job, execution)
     return
   end
   count(now, {taken_back = 1})
-  local crashes = redis.call('HINCRBY', JOB .. job, 'crashes', 1)
+  local crashes = count_up(job, 'crashes')
   if crashes >= max_crashes then
     bury(job, queue, lane or '', now, 'worker_lost', 'its worker died ' .. crashes .. ' times')
   elseif crashes == 1 then

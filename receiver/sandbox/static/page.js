@@ -44,6 +44,8 @@ async function start() {
       const me = await human.introduce().catch(warn);
       if (!me) return;
       find("name").textContent = me.name;
+      find("fingerprint").querySelector("code").textContent = fingerprint(keys[0].keyId);
+      find("fingerprint").hidden = false;
       await refresh().then(() => say("connected", "Connected"), warn);
     },
     lost: (why) => say("lost", why),
@@ -57,6 +59,11 @@ async function start() {
 /** The id of the session in the address (#/sessions/…), or null. */
 function currentSession() {
   return /^#\/sessions\/([0-9a-f-]+)$/.exec(location.hash)?.[1] ?? null;
+}
+
+/** A key id as two people compare it: eight groups of four. */
+function fingerprint(keyId) {
+  return keyId.match(/.{4}/g).join(" ");
 }
 
 function say(state, text) {

@@ -178,7 +178,7 @@ def caller() -> Caller:
         name="bot",
         base_url="https://hiloop.example.com",
         api_key="hlp_" + "a1" * 32,
-        keyring=Keyring([PAIR]),
+        all_keys=Keyring([PAIR]),
         timeout=30.0,
         retries=Retries(attempts=2),
         clock=lambda: 0.0,
