@@ -10,6 +10,7 @@ import base64
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ import pytest
 import redis
 
 from receiver.client import HiloopClient
+from receiver.dashboard.access import Access
+from receiver.dashboard.safety import _COOKIE as SESSION_COOKIE
 from receiver.embedded import EmbeddedRedis
 from receiver.envelope import open_envelope
 from receiver.keyring import KeyPair, Keyring
@@ -57,7 +60,11 @@ HIDDEN: Final[Mapping[str, bytes]] = {
     "Redis password": REDIS_PASSWORD.encode(),
     **{name: value.encode() for name, value in SECRETS.items()},
 }
-PAGES: Final = ["/healthz", "/readyz", "/metrics", "/", "/nowhere"]
+PAGES: Final = [
+    *("/healthz", "/readyz", "/metrics", "/", "/nowhere", "/dashboard/login", "/dashboard/", "/dashboard/sessions"),
+    *("/dashboard/events", "/dashboard/event?id=evt_raise", "/dashboard/session?id=raise", "/dashboard/handlers"),
+    *("/dashboard/deliveries", "/dashboard/orders"),
+]
 
 AGENT: Final = KeyPair.from_private(PRIVATE_KEY)
 ENDS: Final = {
@@ -179,6 +186,7 @@ def test_nothing_leaks(server: EmbeddedRedis, tmp_path: Path) -> None:
             wait_until(lambda: (tmp_path / "crashed").exists() and running[-1].process.poll() is not None, 30)
             running.append(start_worker(url, tmp_path, {**environment, "HILOOP_LOG_FORMAT": "json"}))
             wait_until(lambda: all_have_ended(client), 30)
+            look_at_pages(web, everything)
             run_commands({**environment, "REDIS_URL": url}, everything)
             wait_until(lambda: client.hget("hiloop:hiloop:counters", "replayed") and all_have_ended(client), 30)
             fail_to_start(url, environment, tmp_path, everything)
@@ -223,11 +231,21 @@ def ask_for_everything(web: Running, everything: Everything) -> None:
     assert send("no JSON by its type", sealed("raise"), change={"Content-Type": PLAINTEXT}) == 415
     assert send("another method", sealed("raise"), method="PUT") == 405
     everything.answered("no HTTP", exchange(web.port, f"{PLAINTEXT} {TOKEN}\r\n\r\n".encode()))
-    signed_in = [("Authorization", f"Bearer {SECRETS['HILOOP_METRICS_TOKEN']}")]
+
+
+def look_at_pages(web: Running, everything: Everything) -> None:
+    """Ask for every page, as a stranger and as somebody who may see it."""
+    token = SECRETS["HILOOP_DASHBOARD_TOKEN"]
+    cookie = Access([token.encode()], []).open(token, "Ada", nonce=b"nonce", now=time.time())
+    signed_in = [
+        ("Authorization", f"Bearer {SECRETS['HILOOP_METRICS_TOKEN']}"),
+        ("Cookie", f"{SESSION_COOKIE}={cookie}"),
+    ]
     for path in PAGES:
         for who, headers in (("a stranger", []), ("who may", signed_in)):
             reply = exchange(web.port, request_head(headers, method="GET", path=path))
             everything.answered(f"{path} for {who}", reply)
+    assert b"evt_raise" in everything.places["HTTP answer: /dashboard/events for who may"]
 
 
 def all_have_ended(client: redis.Redis) -> bool:
