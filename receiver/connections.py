@@ -44,10 +44,19 @@ def connect_async(settings: QueueSettings, *, timeout: float, patience: float = 
     return client
 
 
-def connect(settings: QueueSettings, *, timeout: float, retries: int = 1) -> redis.Redis:
-    """A blocking client whose calls give up after ``timeout`` seconds."""
+def connect(settings: QueueSettings, *, timeout: float, retries: int = 1, most: int | None = None) -> redis.Redis:
+    """A blocking client whose calls give up after ``timeout`` seconds.
+
+    ``most``: connections for all threads that share it, which wait for each other; small plans have few. There is no
+    such bound behind Sentinels.
+    """
     options = {**_options(settings, timeout), "retry": Retry(_backoff(), retries)}
     address = SentinelAddress.from_url(settings.redis_url)
+    if address is None and most is not None:
+        pool = redis.BlockingConnectionPool.from_url(
+            settings.redis_url, max_connections=most, **{**options, "timeout": timeout}
+        )
+        return redis.Redis.from_pool(pool)
     if address is None:
         return redis.Redis.from_url(settings.redis_url, **options)
     sentinel = open_sentinels(settings, address, timeout=timeout)
