@@ -53,7 +53,7 @@ def connect(settings: QueueSettings, *, timeout: float, retries: int = 1, is_sha
     address = SentinelAddress.from_url(settings.redis_url)
     if address is None and is_shared:
         pool = redis.BlockingConnectionPool.from_url(settings.redis_url, max_connections=1, timeout=timeout, **options)
-        return redis.Redis(connection_pool=pool)
+        return redis.Redis.from_pool(pool)
     if address is None:
         return redis.Redis.from_url(settings.redis_url, **options)
     sentinel = open_sentinels(settings, address, timeout=timeout)

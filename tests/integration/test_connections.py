@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,9 @@ def test_a_workers_connection_repeats_nothing(own_redis: EmbeddedRedis) -> None:
         assert int(other.get("counter") or 0) <= 2
         value = int(other.get("counter") or 0)
         assert client.incr("counter") == value + 1
+
+
+def test_threads_that_share_a_bounded_client_wait_for_each_other(redis_server: EmbeddedRedis) -> None:
+    with connect(settings(redis_server.url), timeout=5, is_shared=True) as client, ThreadPoolExecutor(8) as pool:
+        ids = set(pool.map(lambda _: client.client_id(), range(200)))
+    assert len(ids) == 1
