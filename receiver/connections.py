@@ -44,10 +44,16 @@ def connect_async(settings: QueueSettings, *, timeout: float, patience: float = 
     return client
 
 
-def connect(settings: QueueSettings, *, timeout: float, retries: int = 1) -> redis.Redis:
-    """A blocking client whose calls give up after ``timeout`` seconds."""
+def connect(settings: QueueSettings, *, timeout: float, retries: int = 1, is_shared: bool = False) -> redis.Redis:
+    """A blocking client whose calls give up after ``timeout`` seconds.
+
+    ``is_shared``: its threads wait for each other rather than open a connection each (not behind Sentinels).
+    """
     options = {**_options(settings, timeout), "retry": Retry(_backoff(), retries)}
     address = SentinelAddress.from_url(settings.redis_url)
+    if address is None and is_shared:
+        pool = redis.BlockingConnectionPool.from_url(settings.redis_url, max_connections=1, timeout=timeout, **options)
+        return redis.Redis(connection_pool=pool)
     if address is None:
         return redis.Redis.from_url(settings.redis_url, **options)
     sentinel = open_sentinels(settings, address, timeout=timeout)

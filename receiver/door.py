@@ -88,6 +88,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.logger = _logger
         self._door: Door = self.config.loaded_app.door
         self._in_head = False
+        self._read = 0  # bytes of the last read
         self._overhead = 0  # bytes since the parser has last begun a request or found some body
         self._refusal: RequestError | None = None
 
@@ -104,7 +105,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
-        self._overhead += len(data)
+        self._read = len(data)
+        self._overhead += self._read
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -137,15 +139,17 @@ class GuardedProtocol(HttpToolsProtocol):
         self.headers = []  # where trailers go: the parser must not add them to the headers of a request that has begun
 
     def _objection(self) -> RequestError | None:
-        size = len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
-        if size > self._door.settings.max_headers:
+        largest = self._door.settings.max_headers
+        # Only of a head that came in large reads it has to be measured how much of them it is.
+        if self._overhead + self._read > largest and self._head_size() > largest:
             return self._too_large()
         if len(self.pipeline) >= MAX_PIPELINED:
             return TooManyRequests("too many requests were sent before the first was answered")
-        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
-        if codings and (len(codings) > 1 or codings[0].lower() != b"chunked"):
-            # Where a router reads another length than we do, it takes the end of a request for a request.
-            return RequestError("Transfer-Encoding must be chunked, and be there once")
+        if b"transfer-encoding" in dict(self.headers):
+            codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+            if codings != [b"chunked"]:
+                # Where a router reads another length than we do, it takes the end of a request for a request.
+                return RequestError("Transfer-Encoding must be chunked, and be there once")
         return None
 
     def on_response_complete(self) -> None:
@@ -178,6 +182,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(error)
         else:
             self.transport.close()
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _too_large(self) -> HeadersTooLarge:
         return HeadersTooLarge(f"the headers must not be larger than {self._door.settings.max_headers} bytes")

@@ -104,8 +104,8 @@ class RedisInbox:
         self._count_script: Any = connection.register_script(load_script(layout, "receiver", "count"))
         self._waiting: deque[_Entry] = deque()
         self._committer: asyncio.Task[None] | None = None
-        # A crowd that asks for /readyz must not take all connections of a small Redis.
-        self._one_ping = asyncio.Lock()
+        # What is asked beside accepting shares one connection: a crowd at /readyz must not take all of a small Redis.
+        self._beside = asyncio.Lock()
 
     async def accept(self, event: Event, body: bytes, signature: bytes, traceparent: str = "") -> Accepted:
         """See `Inbox.accept`."""
@@ -118,7 +118,7 @@ class RedisInbox:
     async def count(self, numbers: Mapping[str, int]) -> None:
         """See `Inbox.count`."""
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout), self._beside:
                 await self._count_script(args=[part for pair in numbers.items() for part in pair])
         except (RedisError, OSError, TimeoutError) as error:
             raise QueueUnavailable("Redis cannot be reached") from error
@@ -136,7 +136,7 @@ class RedisInbox:
     async def ping(self) -> None:
         """See `Inbox.ping`."""
         try:
-            async with asyncio.timeout(self._timeout), self._one_ping:
+            async with asyncio.timeout(self._timeout), self._beside:
                 await self._connection.ping()
         except (RedisError, OSError, TimeoutError) as error:
             raise QueueUnavailable("Redis cannot be reached") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import queue
 import re
+import secrets
 import signal
 import time
 from contextlib import ExitStack
@@ -57,12 +58,13 @@ class _Demo:
         started = time.monotonic()
         rules = [rule for example in EXAMPLES for rule in example.rules] if auto else []
         self.hiloop = stack.enter_context(LocalHiloop(auto=rules, port=port))
-        stack.enter_context(
+        self.token = secrets.token_hex(8)
+        self.receiver = stack.enter_context(
             LocalReceiver(
                 self.hiloop,
                 handlers="workers.demo_handlers",
                 agent=EXAMPLES[0].agent,
-                settings={"HILOOP_LOG_FORMAT": "json"},
+                settings={"HILOOP_LOG_FORMAT": "json", "HILOOP_DASHBOARD_TOKEN": self.token},
                 read=self.lines.put,
             )
         )
@@ -73,7 +75,11 @@ class _Demo:
 
     def run(self, examples: tuple[Example, ...], *, once: bool) -> int:
         if not once:
-            self.console.print(f"Open the human's page:  [link]{self.hiloop.page_url}[/]\n", soft_wrap=True)
+            self.console.print(f"Open the human's page:  [link]{self.hiloop.page_url}[/]", soft_wrap=True)
+            self.console.print(
+                f"Watch the receiver:     [link]{self.receiver.url}/dashboard[/]  [dim]token[/] {self.token}\n",
+                soft_wrap=True,
+            )
         self.console.print("Agents ask:")
         for example in examples:
             self._ask(example)

@@ -190,7 +190,9 @@ async def listening(
 ) -> AsyncIterator[Listener]:
     """A listener over the queue that ``environment`` sets up. Raises `ConfigurationError`."""
     token = secrets.token_urlsafe()
-    settings = WebSettings.from_environment({**environment, "HILOOP_WEBHOOK_TOKEN": token})
+    # Nobody but this process posts to the application, and nobody reads its metrics.
+    ours = {"HILOOP_WEBHOOK_TOKEN": token, "HILOOP_PROXIES": "", "HILOOP_METRICS_TOKEN": ""}
+    settings = WebSettings.from_environment({**environment, **ours})
     await asyncio.to_thread(check_redis, settings, settings.durability)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     connection = connect_async(settings, timeout=ACCEPT_TIMEOUT)

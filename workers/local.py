@@ -56,6 +56,11 @@ class LocalReceiver:
         self._stack = ExitStack()
 
     @property
+    def url(self) -> str:
+        """Where the web process listens."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
     def log(self) -> str:
         """What the two processes have written so far."""
         return "".join(f"{line}\n" for line in self._lines)
@@ -64,7 +69,7 @@ class LocalReceiver:
         """Start; both processes are ready when this returns."""
         with ExitStack() as stack:
             redis = stack.enter_context(EmbeddedRedis())
-            webhook = self._hiloop.admin.add_webhook(f"http://127.0.0.1:{self._port}{WEBHOOK_PATH}")
+            webhook = self._hiloop.admin.add_webhook(f"{self.url}{WEBHOOK_PATH}")
             both = {
                 # Settings of a real receiver that stand in the user's environment must not reach this one.
                 **{name: value for name, value in os.environ.items() if not name.startswith(_OURS)},
@@ -122,7 +127,7 @@ class LocalReceiver:
 
     def _web_answers(self) -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{self._port}/readyz").status_code == httpx.codes.OK
+            return httpx.get(f"{self.url}/readyz").status_code == httpx.codes.OK
         except httpx.TransportError:
             return False
 

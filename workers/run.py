@@ -131,7 +131,8 @@ def make_worker(settings: WorkerSettings, handlers: Registry, tracing: Tracing |
 
 def background_tasks(settings: WorkerSettings, handlers: Registry) -> list[BackgroundTask]:
     """What the settings and handlers want done beside the events. Comparing with the platform needs an API key."""
-    connection = connect(settings, timeout=REDIS_TIMEOUT)
+    # One connection for all: small plans have few.
+    connection = connect(settings, timeout=REDIS_TIMEOUT, is_shared=True)
     pairs = list(keyring_of(settings))
     tasks: list[BackgroundTask] = [Catalog(settings, connection, handlers), OrderTask(settings, connection, pairs)]
     if settings.api_key and settings.reconcile:

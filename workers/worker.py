@@ -201,6 +201,9 @@ class HiloopWorker(BaseWorker):
                 # Most handlers that end at once have ended when we look again, and one round trip is saved. Above
                 # all, their thread gets the interpreter now, and not when this one next waits for Redis.
                 self._linger = LINGER_SECONDS
+            else:
+                # A web process of another version may have handed over an event in words of its own: ask what we hold.
+                self._resync = True
 
     def _free_slots(self) -> int:
         if self._stopping:
@@ -373,9 +376,9 @@ def _claimed(
 
 
 def _handed_over(message: bytes) -> Claimed | None:
-    """The same in the message that `accept` sends; None for a message that is something else."""
+    """The same in the message that `accept` sends; None for a message that cannot be read."""
     try:
         return _claimed(*(part.encode() if isinstance(part, str) else part for part in json.loads(message)))
     except (ValueError, TypeError, AttributeError, RecursionError):
-        logger.warning("ignored a message that hands over no event")
+        logger.warning("a message hands over no event that can be read")
         return None

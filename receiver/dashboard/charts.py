@@ -68,7 +68,8 @@ def stacked(times: Sequence[str], stacks: Mapping[str, Sequence[int]], lines: Ma
                 bars.append(Bar(kind, *_rounded(i * step + step * _GAP / 2, base, step * (1 - _GAP), height)))
         told = ", ".join(f"{cell} {kind}" for kind, cell in zip(everything, row[1:], strict=True))
         places.append(Place(tuple(bars), f"{row[0]}: {told}", *_rounded(i * step, step)))
-    drawn = {kind: _steps(values, top, step) for kind, values in lines.items()}
+    # The last time is not over yet: its line would fall to the ground.
+    drawn = {kind: _steps(values[:-1], top, step) for kind, values in lines.items()}
     totals = {kind: sum(values) for kind, values in everything.items()}
     return Chart(tuple(places), drawn, top, ("time", *everything), tuple(reversed(rows)), totals)
 

@@ -20,12 +20,14 @@ from receiver.dashboard.views import REASONS, Desk, Refused
 from receiver.ledger import EventPage, Ledger
 from receiver.life import life_line
 from receiver.noted import CATALOG_SECONDS, HandlerNote, PlatformNote
-from receiver.stored import STATUSES, Filter, StoredEvent
+from receiver.stored import Filter, StoredEvent
 
 _PAGE: Final = 50
 _SESSIONS: Final = 200
 _EVENT_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 _LONGEST: Final = 512
+# What one looks for comes first.
+_STATUSES: Final = ("failed", "waiting", "running", "retrying", "handled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Pages:
             page=page,
             cursor=cursor,
             sizes=sizes,
-            statuses=STATUSES,
+            statuses=_STATUSES,
             reasons=REASONS,
         )
 

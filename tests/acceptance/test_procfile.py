@@ -36,8 +36,8 @@ SMALLEST_PLAN = {
     "timeout": "300",
     "appendonly": "no",
 }
-# What the README promises, a process each.
-WEB_CONNECTIONS = 2
+# What the README promises, a process each; one of the web process's is for /metrics.
+WEB_CONNECTIONS = 3
 WORKER_CONNECTIONS = 3
 HEROKU_KILLS_AFTER = 30.0
 MEMORY = 512 * 1024**2
@@ -119,6 +119,7 @@ class Heroku:
                 "HILOOP_REDIS_TLS": "self-signed",
                 "HILOOP_WEBHOOK_TOKEN": TOKEN,
                 "HILOOP_WEBHOOK_SECRET": SECRET,
+                "HILOOP_METRICS_TOKEN": TOKEN,
                 "HILOOP_API_KEY": API_KEY,
                 "HILOOP_AGENT_NAME": "deploy-bot",
                 "HILOOP_HANDLERS": "workers.project.handlers",
@@ -197,6 +198,9 @@ def test_it_fits_the_smallest_plan_and_a_daily_restart_loses_nothing(heroku: Her
         body = webhook_body(type="session.closed", session_id=f"s-{number % 50}", event_id=f"e{number}")
         if number % 3 == 0:
             exchange(dynos.port, request_head([], method="GET", path="/readyz"))
+        if number % 5 == 0:
+            bearer = [("Authorization", f"Bearer {TOKEN}")]
+            assert exchange(dynos.port, request_head(bearer, method="GET", path="/metrics")).status == 200
         if post(dynos.port, body).status == 202:
             accepted.append(f"e{number}")
 

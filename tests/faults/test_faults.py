@@ -19,12 +19,21 @@ def test_nothing_is_lost_when_everything_fails(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(180)
 def test_many_web_processes_and_workers_at_once(tmp_path: Path) -> None:
+    # A worker that a busy machine keeps waiting for a second must not lose its lease: that would be a duplicate, too.
     plan = Plan(
-        seconds=6, events=400, seed=11, rate=120, sessions=30, webs=3, workers=4, faults=("kill_worker", "kill_web")
+        seconds=5,
+        events=250,
+        seed=11,
+        rate=120,
+        sessions=30,
+        webs=3,
+        workers=4,
+        faults=("kill_worker", "kill_web"),
+        settings={"HILOOP_LEASE": "5s"},
     )
     report = run(plan, tmp_path)
     verdict = report.verdict
-    assert verdict.acked >= 400
+    assert verdict.acked >= 250
     assert report.kills > 0
     # On a busy machine a worker may die between the effects and the closings of several events: no limit on duplicates.
     assert (verdict.lost, verdict.unexpected, verdict.inversions, verdict.unexplained) == ([], [], [], [])

@@ -32,7 +32,7 @@ def cluster() -> Iterator[list[EmbeddedRedis]]:
             first, behind = SLOTS * number // 3, SLOTS * (number + 1) // 3
             client.execute_command("CLUSTER ADDSLOTSRANGE", first, behind - 1)
             client.execute_command("CLUSTER MEET", "127.0.0.1", nodes[0].port, buses[0])
-        wait_until(lambda: all(one.execute_command("CLUSTER INFO")["cluster_state"] == "ok" for one in clients), 30)
+        wait_until(lambda: all(one.execute_command("CLUSTER INFO")["cluster_state"] == "ok" for one in clients), 60)
         yield nodes
 
 

@@ -61,7 +61,7 @@ def listen(tmp_path: Path) -> Iterator[Listen]:
         command = ["-m", "workers.cli", "listen", "--output", "json", *arguments]
         running = start(command, tmp_path, "listen", env)
         started.append(running)
-        wait_until(lambda: "Listening" in running.log or running.process.poll() is not None, 20, "it listens")
+        wait_until(lambda: "Listening" in running.log or running.process.poll() is not None, 40, "it listens")
         assert running.process.poll() is None, running.log
         return running
 
@@ -100,13 +100,13 @@ def test_events_are_handled_and_the_next_one_goes_on_where_it_stopped(
     ask(hiloop)
     first = listen(env)
     ask(hiloop, 2)
-    wait_until(lambda: len(events(tmp_path, "done")) == 2, 20, "the answers are handled")
+    wait_until(lambda: len(events(tmp_path, "done")) == 2, 40, "the answers are handled")
     wait_until(lambda: len(results(first, "accepted")) == 4)
     assert interrupted(first) == 0
     assert API_KEY not in first.log
     ask(hiloop)
     again = listen(env)
-    wait_until(lambda: len(events(tmp_path, "done")) == 3, 20, "what came meanwhile is handled")
+    wait_until(lambda: len(events(tmp_path, "done")) == 3, 40, "what came meanwhile is handled")
     wait_until(lambda: len(results(again, "accepted")) == 2)
     everything = listen(env, "--since", "1h", "--no-worker")
     wait_until(lambda: len(results(everything, "duplicate")) == 6, 10, "what was accepted is known")
@@ -174,7 +174,7 @@ def test_a_platform_that_asks_for_rest_gets_it(
         ask(hiloop)
     with local_hiloop(None, state_file=state, rate_limit=2) as hiloop:
         running = listen({**env, "HILOOP_BASE_URL": hiloop.url}, "--no-worker", "--since", "1h")
-        wait_until(lambda: len(results(running, "accepted")) == 2, 20)
+        wait_until(lambda: len(results(running, "accepted")) == 2, 40)
 
 
 class SilentPlatform(BaseHTTPRequestHandler):

@@ -13,8 +13,10 @@ from structlog.typing import EventDict
 
 from receiver.embedded import EmbeddedRedis
 from receiver.ledger import Ledger
+from receiver.scripts import load_script
 from receiver.settings import WorkerSettings
 from tests.support.scripts import LAYOUT, Scripts
+from tests.support.waiting import wait_until
 from tests.support.wire import API_KEY, SECRET
 from workers import OpenedEvent, Registry
 from workers.claims import Claimed
@@ -152,3 +154,22 @@ def test_what_was_done_is_told_about_once_a_second_and_at_the_stop(
     assert len(told) <= 2, "20 attempts were as many reports"
     worker._say_goodbye()
     assert Ledger(redis_client, LAYOUT).handlers()["h"].attempts == 20
+
+
+def test_what_a_web_process_of_another_version_hands_over_is_asked_for(
+    worker: HiloopWorker, redis_client: redis.Redis, scripts: Scripts
+) -> None:
+    accept = load_script(LAYOUT, "receiver", "accept")
+    other = accept.replace(", time, traceparent})", ", time})")
+    assert other != accept
+    scripts._accept = redis_client.register_script(other)
+    worker._wait()  # subscribes
+    worker._look = True
+    worker._turn()
+    assert redis_client.sismember(LAYOUT.own("waiting"), worker.name)
+
+    scripts.accept("a")
+    status = Ledger(redis_client, LAYOUT).status
+    assert status().in_flight == 1
+    wait_until(lambda: (worker._wait(), worker._turn(), status().in_flight == 0)[-1])
+    assert status().dead == 1  # it holds nothing that could be handled

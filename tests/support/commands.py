@@ -34,7 +34,7 @@ class Ended:
         return row
 
 
-def run(*arguments: str, env: Mapping[str, str], stdin: bytes = b"", timeout: float = 30) -> Ended:
+def run(*arguments: str, env: Mapping[str, str], stdin: bytes = b"", timeout: float = 60) -> Ended:
     """Run a command to its end, with nothing in its environment but what is given."""
     keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     ended = subprocess.run(

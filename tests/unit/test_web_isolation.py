@@ -23,11 +23,9 @@ FORBIDDEN = [
     "rq",
     "prometheus_client",  # only where metrics are wanted
     "receiver.metrics",
-    "receiver.ledger",
 ]
-
-# What a process without a dashboard does not load either.
-ONLY_FOR_THE_DASHBOARD = ["jinja2", "receiver.dashboard", "receiver.orders", "receiver.ledger"]
+# What a process with neither metrics nor a dashboard does not load either.
+ONLY_WHERE_WANTED = ["receiver.ledger", "receiver.dashboard", "receiver.orders", "receiver.noted", "jinja2"]
 
 # Builds the application as uvicorn does, and has it refuse a request: lazy imports would show.
 PROGRAM = f"""
@@ -85,7 +83,7 @@ def test_the_application_answered(seen: tuple[list[int], set[str]]) -> None:
     assert {"receiver.app", "receiver.ingest", "receiver.inbox", "starlette", "redis"} <= seen[1]
 
 
-@pytest.mark.parametrize("name", [*FORBIDDEN, *ONLY_FOR_THE_DASHBOARD])
+@pytest.mark.parametrize("name", [*FORBIDDEN, *ONLY_WHERE_WANTED])
 def test_it_has_not_loaded(seen: tuple[list[int], set[str]], name: str) -> None:
     assert loaded(seen[1], name) == []
 
