@@ -47,7 +47,7 @@ class Queue:
         number = next(self.names)
         name = f"evt_{number}"
         lane = f"s-{number % self.sessions}"
-        return [name, job_id(name), lane, LAYOUT.queue, BODY, "sha256=", "response.created", META, ""]
+        return [name, job_id(name), lane, LAYOUT.queue, BODY, "sha256=", "response.created", META, "", ""]
 
     def round(self) -> None:
         """Accept, claim and close some events, and note what each of the three cost."""
