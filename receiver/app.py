@@ -122,8 +122,10 @@ def from_environment() -> ReceiverApp:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         if dashboard is not None:
-            _close_at_stop(dashboard)
+            _let_go_at_stop(dashboard)
         yield
+        if dashboard is not None:
+            dashboard.close()
         await app.counts.close()
         await uses.close()
         await inbox.close()
@@ -148,7 +150,7 @@ def _add_dashboard(app: Starlette, settings: WebSettings) -> Dashboard:
     return dashboard
 
 
-def _close_at_stop(dashboard: Dashboard) -> None:
+def _let_go_at_stop(dashboard: Dashboard) -> None:
     """Have open pages let go of their connections at a stop: the server waits for all of these before it tells us."""
     if threading.current_thread() is not threading.main_thread():
         return
@@ -157,7 +159,7 @@ def _close_at_stop(dashboard: Dashboard) -> None:
         servers = signal.getsignal(signum)
 
         def stop(number: int, frame: FrameType | None, servers: object = servers) -> None:
-            loop.call_soon_threadsafe(dashboard.close)
+            loop.call_soon_threadsafe(dashboard.let_go)
             if callable(servers):
                 servers(number, frame)
 

@@ -42,7 +42,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Dashboard:
-    """Pages at `/dashboard`; mounted there. `close` ends what is open, when the process stops."""
+    """Pages at `/dashboard`; mounted there."""
 
     def __init__(self, settings: WebSettings) -> None:
         connection = connect(settings, timeout=REDIS_TIMEOUT)
@@ -76,9 +76,12 @@ class Dashboard:
 
         await self._app(scope, receive, send_safely)
 
-    def close(self) -> None:
-        """End what is open."""
+    def let_go(self) -> None:
+        """End the connections of open pages; others are still answered."""
         self._live.close()
+
+    def close(self) -> None:
+        """End, after the last answer."""
         self._desk.pool.close()
 
     def _routes(self) -> list[Route]:

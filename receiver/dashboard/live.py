@@ -42,13 +42,11 @@ class Live:
         self._viewers.add(inbox)
         if self._ticker is None:
             self._ticker = asyncio.create_task(self._tick())
+        ends = asyncio.get_running_loop().time() + min(_LONGEST_SECONDS, max(0.0, until - time.time()))
         try:
-            async with asyncio.timeout(min(_LONGEST_SECONDS, max(0.0, until - time.time()))):
-                yield "retry: 3000\n\n"
-                while (message := await inbox.get()) is not None:
-                    yield message
-        except TimeoutError:
-            return
+            yield "retry: 3000\n\n"
+            while (message := await _next(inbox, ends)) is not None:
+                yield message
         finally:
             self._viewers.discard(inbox)
 
@@ -79,6 +77,14 @@ class Live:
         except (RedisError, OSError, Busy):
             return _event("away", {})
         return _event("tick", _numbers(now))
+
+
+async def _next(inbox: asyncio.Queue[str | None], ends: float) -> str | None:
+    try:
+        async with asyncio.timeout_at(ends):
+            return await inbox.get()
+    except TimeoutError:
+        return None
 
 
 def _numbers(now: Overview) -> dict[str, int]:

@@ -22,7 +22,7 @@ _Result = TypeVar("_Result")
 
 REASONS: Final = (
     "handler_error", "timeout", "no_handler", "unknown_key", "bad_envelope", "bad_ciphertext", "bad_event",
-    "unverifiable", "worker_lost", "stopped", "not_an_event", "internal_error",
+    "unverifiable", "untrusted_sender", "worker_lost", "stopped", "not_an_event", "internal_error",
 )  # fmt: skip
 
 
