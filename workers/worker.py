@@ -231,6 +231,8 @@ class HiloopWorker(BaseWorker):
             return
         answers, claimed, suspended, alone, next_due, closed_at = reply
         self._closings = []
+        if leaving and not self._left:
+            logger.info("stopping; once more ends it at once", worker=self.name, in_flight=len(self._held))
         self._left = leaving
         for one, answer in zip(closings, answers, strict=True):
             if one.ends_claim:

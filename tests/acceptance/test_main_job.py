@@ -226,7 +226,7 @@ def test_a_second_ctrl_c_stops_at_once(
     wait_until(lambda: events(tmp_path, "start") == ["a"])
     started = time.monotonic()
     worker.send(signal.SIGINT)
-    wait_until(lambda: queue.client.scard("hiloop:hiloop:waiting") == 0)
+    wait_until(lambda: "stopping" in worker.log)
     worker.send(signal.SIGINT)
     assert worker.wait() == 0
     assert time.monotonic() - started < 10

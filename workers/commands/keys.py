@@ -74,7 +74,11 @@ def new(*, output: str) -> None:
         print_fields({name.replace("_", " "): value for name, value in shown.items()})
 
 
-@keys.command()
+@keys.command(
+    epilog="""\b
+Example:
+  hiloop-receiver keys trust --agent deploy-bot"""
+)
 @click.argument("session", required=False)
 @agent_option
 @yes_option
