@@ -15,7 +15,7 @@ from receiver.embedded import EmbeddedRedis
 from tests.support.processes import Running, start_web, start_worker
 from tests.support.scripts import Scripts
 
-settings.register_profile("tests", deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("tests", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 
 StartProcess = Callable[..., Running]

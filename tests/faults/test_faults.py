@@ -1,4 +1,7 @@
-"""Nothing acknowledged is lost, and no session is out of order, whatever is killed: the short run."""
+"""Nothing acknowledged is lost, and no session is out of order, whatever is killed: the short run.
+
+Other tests keep the machine busy meanwhile, so there is no limit on duplicates here, but each has its kill.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from tests.faults.run_faults import Plan, run
 
 @pytest.mark.timeout(180)
 def test_nothing_is_lost_when_everything_fails(tmp_path: Path) -> None:
-    report = run(Plan(seconds=15, events=1000, seed=7, rate=75, fault_every=0.8), tmp_path)
-    assert report.verdict.acked >= 1000
+    report = run(Plan(seconds=10, events=750, seed=7, rate=75, fault_every=0.8), tmp_path)
+    assert report.verdict.acked >= 750
     assert report.kills > 0
     assert report.problems == []
 
@@ -32,17 +35,14 @@ def test_many_web_processes_and_workers_at_once(tmp_path: Path) -> None:
         settings={"HILOOP_LEASE": "5s"},
     )
     report = run(plan, tmp_path)
-    verdict = report.verdict
-    assert verdict.acked >= 250
+    assert report.verdict.acked >= 250
     assert report.kills > 0
-    # On a busy machine a worker may die between the effects and the closings of several events: no limit on duplicates.
-    assert (verdict.lost, verdict.unexpected, verdict.inversions, verdict.unexplained) == ([], [], [], [])
-    assert report.dead == {}
+    assert report.problems == []
 
 
 @pytest.mark.timeout(180)
 def test_poison_ends_as_dead_letters_and_takes_nobody_along(tmp_path: Path) -> None:
-    report = run(Plan(seconds=5, events=600, seed=3, rate=75, poison=0.01, faults=("reset_connections",)), tmp_path)
-    assert report.verdict.acked >= 600
+    report = run(Plan(seconds=5, events=450, seed=3, rate=75, poison=0.01, faults=("reset_connections",)), tmp_path)
+    assert report.verdict.acked >= 450
     assert report.poison
     assert report.problems == []
