@@ -11,7 +11,8 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from enum import Enum
 from itertools import chain
 from typing import Any, Final, Protocol
@@ -104,8 +105,7 @@ class RedisInbox:
         self._count_script: Any = connection.register_script(load_script(layout, "receiver", "count"))
         self._waiting: deque[_Entry] = deque()
         self._committer: asyncio.Task[None] | None = None
-        # What is asked beside accepting shares one connection: a crowd at /readyz must not take all of a small Redis.
-        self._beside = asyncio.Lock()
+        self._beside_lock = asyncio.Lock()
 
     async def accept(self, event: Event, body: bytes, signature: bytes, traceparent: str = "") -> Accepted:
         """See `Inbox.accept`."""
@@ -117,27 +117,27 @@ class RedisInbox:
 
     async def count(self, numbers: Mapping[str, int]) -> None:
         """See `Inbox.count`."""
-        try:
-            async with asyncio.timeout(self._timeout), self._beside:
-                await self._count_script(args=[part for pair in numbers.items() for part in pair])
-        except (RedisError, OSError, TimeoutError) as error:
-            raise QueueUnavailable("Redis cannot be reached") from error
+        async with self._beside():
+            await self._count_script(args=[part for pair in numbers.items() for part in pair])
 
     async def note_uses(self, counts: Mapping[str, int]) -> None:
         """Add to what is known of the use of tokens and secrets (`receiver.uses`). Raises `QueueUnavailable`."""
         pipe = self._connection.pipeline(transaction=False)
         tell(pipe, self._layout, counts)
-        try:
-            async with asyncio.timeout(self._timeout):
-                await pipe.execute()
-        except (RedisError, OSError, TimeoutError) as error:
-            raise QueueUnavailable("Redis cannot be reached") from error
+        async with self._beside():
+            await pipe.execute()
 
     async def ping(self) -> None:
         """See `Inbox.ping`."""
+        async with self._beside():
+            await self._connection.ping()
+
+    @asynccontextmanager
+    async def _beside(self) -> AsyncIterator[None]:
+        """Ask Redis beside accepting, over one connection: a crowd at /readyz must not take all that a plan has."""
         try:
-            async with asyncio.timeout(self._timeout), self._beside:
-                await self._connection.ping()
+            async with asyncio.timeout(self._timeout), self._beside_lock:
+                yield
         except (RedisError, OSError, TimeoutError) as error:
             raise QueueUnavailable("Redis cannot be reached") from error
 

@@ -77,6 +77,7 @@ for i = 3, #ARGV, 10 do
       if copy_of then
         line_up(job, queue)
         wake()
+        room = room - 1
       elseif not hand_over(job, queue, ARGV[i + 4], ARGV[i + 5], now, time, ARGV[i + 9]) then
         line_up(job, queue)
         room = room - 1
